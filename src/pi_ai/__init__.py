@@ -1,6 +1,143 @@
-"""One interface over many LLM APIs."""
+"""One interface over many LLM APIs: messages, event streams, models, costs.
+
+    model = get_model("anthropic", "claude-sonnet-4-5")
+    async with stream(model, Context([UserMessage("Hi")])) as events:
+        async for event in events: ...
+        message = await events.result()
+
+Importing it loads neither an HTTP client nor an adapter.
+"""
+
+from __future__ import annotations
+
 from pi_ai.abort import AbortController, AbortSignal, abort_scope
-from pi_ai.errors import *
-from pi_ai.events import *
-from pi_ai.types import *
+from pi_ai.errors import (
+    AbortError,
+    ModelsError,
+    PiError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderProtocolError,
+    ProviderStatusError,
+    ProviderTimeoutError,
+    StreamEndedError,
+    ToolArgumentsError,
+)
+from pi_ai.events import (
+    AssistantEvent,
+    DoneEvent,
+    ErrorEvent,
+    Snapshot,
+    StartEvent,
+    TextDeltaEvent,
+    TextEndEvent,
+    TextStartEvent,
+    ThinkingDeltaEvent,
+    ThinkingEndEvent,
+    ThinkingStartEvent,
+    ToolCallDeltaEvent,
+    ToolCallEndEvent,
+    ToolCallStartEvent,
+    UpdateEvent,
+)
+from pi_ai.models import Models, complete, get_model, get_models, get_providers, stream
+from pi_ai.provider import ProviderSpec
+from pi_ai.stream import AssistantStream
+from pi_ai.types import (
+    THINKING_LEVELS,
+    AssistantContent,
+    AssistantMessage,
+    Context,
+    Cost,
+    ImageContent,
+    JsonObject,
+    JsonValue,
+    Message,
+    Model,
+    ModelCost,
+    Reasoning,
+    StopReason,
+    StreamOptions,
+    SystemMessage,
+    TextContent,
+    ThinkingContent,
+    ThinkingLevel,
+    Tool,
+    ToolCall,
+    ToolReference,
+    ToolResultMessage,
+    Usage,
+    UserContent,
+    UserMessage,
+    Wire,
+)
+from pi_ai.version import __version__
 from pi_ai.wire import decode, encode
+
+__all__ = (
+    "THINKING_LEVELS",
+    "AbortController",
+    "AbortError",
+    "AbortSignal",
+    "AssistantContent",
+    "AssistantEvent",
+    "AssistantMessage",
+    "AssistantStream",
+    "Context",
+    "Cost",
+    "DoneEvent",
+    "ErrorEvent",
+    "ImageContent",
+    "JsonObject",
+    "JsonValue",
+    "Message",
+    "Model",
+    "ModelCost",
+    "Models",
+    "ModelsError",
+    "PiError",
+    "ProviderConnectionError",
+    "ProviderError",
+    "ProviderProtocolError",
+    "ProviderSpec",
+    "ProviderStatusError",
+    "ProviderTimeoutError",
+    "Reasoning",
+    "Snapshot",
+    "StartEvent",
+    "StopReason",
+    "StreamEndedError",
+    "StreamOptions",
+    "SystemMessage",
+    "TextContent",
+    "TextDeltaEvent",
+    "TextEndEvent",
+    "TextStartEvent",
+    "ThinkingContent",
+    "ThinkingDeltaEvent",
+    "ThinkingEndEvent",
+    "ThinkingLevel",
+    "ThinkingStartEvent",
+    "Tool",
+    "ToolArgumentsError",
+    "ToolCall",
+    "ToolCallDeltaEvent",
+    "ToolCallEndEvent",
+    "ToolCallStartEvent",
+    "ToolReference",
+    "ToolResultMessage",
+    "UpdateEvent",
+    "Usage",
+    "UserContent",
+    "UserMessage",
+    "Wire",
+    "__version__",
+    "abort_scope",
+    "complete",
+    "decode",
+    "encode",
+    "get_model",
+    "get_models",
+    "get_providers",
+    "stream",
+)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from pi_ai.errors import AbortError
 
@@ -86,49 +86,52 @@ class AbortController:
         self.signal._abort(reason)  # pyright: ignore[reportPrivateUsage]  # one class in two faces
 
 
-@contextmanager
-def abort_scope(signal: AbortSignal | None) -> Iterator[None]:
-    """Cancel the current task's work in this block when `signal` is set.
+class abort_scope:  # used like a function: `with abort_scope(signal):`
+    """Cancel the current task's work in a `with` block when `signal` is set.
 
-    Leaves the block with `AbortError` if the signal ended it. A cancellation that came from
-    elsewhere stays a `CancelledError`.
+    Leaves the block with `AbortError` if the signal ended it, or was set before. A cancellation
+    that came from elsewhere stays a `CancelledError`. With None it does nothing.
     """
-    if signal is None:
-        yield
-        return
-    signal.throw_if_aborted()
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("abort_scope needs a running asyncio task")
-    loop = task.get_loop()
-    state = _Scope(task)
-    remove = signal.add_listener(lambda: loop.call_soon_threadsafe(state.cancel))
-    try:
-        yield
-    except asyncio.CancelledError:
-        if state.left():
+
+    __slots__ = ("_cancelled", "_open", "_remove", "_signal", "_task")
+
+    def __init__(self, signal: AbortSignal | None) -> None:
+        self._signal = signal
+        self._task: asyncio.Task[object] | None = None
+        self._remove: Callable[[], None] | None = None
+        self._open = False
+        self._cancelled = False
+
+    def __enter__(self) -> None:
+        if self._signal is None:
+            return
+        self._signal.throw_if_aborted()
+        self._task = asyncio.current_task()
+        if self._task is None:
+            raise RuntimeError("abort_scope needs a running asyncio task")
+        self._open = True
+        self._remove = self._signal.add_listener(self._on_abort)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._open = False
+        if self._remove is not None:
+            self._remove()
+        if not self._cancelled or self._task is None:
+            return
+        others = self._task.uncancel()
+        if kind is not None and issubclass(kind, asyncio.CancelledError) and not others:
             raise AbortError from None
-        raise
-    finally:
-        remove()
-        state.open = False
 
+    def _on_abort(self) -> None:
+        if self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(self._cancel)
 
-class _Scope:
-    """One cancellation of a task that `abort_scope` issued, and takes back."""
-
-    __slots__ = ("cancelled", "open", "task")
-
-    def __init__(self, task: asyncio.Task[object]) -> None:
-        self.task = task
-        self.open = True
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        if self.open:
-            self.cancelled = True
-            self.task.cancel()
-
-    def left(self) -> bool:
-        """Take our cancellation back; True if no other one is pending."""
-        return self.cancelled and self.task.uncancel() == 0
+    def _cancel(self) -> None:
+        if self._open and self._task is not None:
+            self._cancelled = True
+            self._task.cancel()

@@ -44,11 +44,15 @@ class MessageHistory(Protocol):
         ...
 
 
-class Snapshot(Struct, frozen=True, gc=False):
+class Snapshot:
     """A moment of a growing message: cheap to hold, built when it is looked at."""
 
-    history: MessageHistory
-    position: int
+    # No struct: msgspec would write its fields, and a snapshot stands for its message on the wire.
+    __slots__ = ("history", "position")
+
+    def __init__(self, history: MessageHistory, position: int) -> None:
+        self.history = history
+        self.position = position
 
     def message(self) -> AssistantMessage:
         """The message at this moment, a new object at every call."""
@@ -70,7 +74,7 @@ class _Fixed(Struct, frozen=True):
         return self.message
 
 
-class UpdateEvent(Struct, frozen=True, rename="camel", tag_field="type"):
+class UpdateEvent(Struct, frozen=True, gc=False, rename="camel", tag_field="type"):
     """Base of the events before the last. `partial` is the message at this very event."""
 
     snapshot: Snapshot = field(name="partial")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import msgspec
 
@@ -26,54 +26,82 @@ __all__ = (
     "sanitize_surrogates",
 )
 
-# Where JavaScript may write a number in another way: 3.0 and 1e22.
-_JS_DIFFERS = re.compile(rb"[0-9](?:\.0|[eE][+-]?[0-9])")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
 # --- writing ----------------------------------------------------------------------------------
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# In compact JSON, a number that JavaScript writes in another way: 3.0, 1e-05, 1e+16. May also
+# match inside a string, which only costs time.
+_JS_DIFFERS = re.compile(rb"(?:\A|[\[:,])-?[0-9]+(?:\.0|(?:\.[0-9]+)?[eE][+-]?[0-9]+)(?=[,\]}]|\Z)")
+_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?')
 
 
 def js_json_bytes(value: JsonValue) -> bytes:
     """`value` as compact UTF-8 JSON, as JavaScript's JSON.stringify writes it.
 
     Non-ASCII stays, integral floats lose `.0`, NaN and infinities become null, lone surrogates
-    are escaped.
+    are escaped. Integers keep all their digits.
     """
-    try:
-        text = msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return js_json(value).encode()
-    if _JS_DIFFERS.search(text):
-        return js_json(value).encode()
-    return text
+    text = _encode(value, None)
+    return _with_js_numbers(text) if _JS_DIFFERS.search(text) else text
 
 
 def js_json(value: JsonValue, *, indent: int | None = None) -> str:
     """`js_json_bytes` as text; with `indent`, over several lines."""
-    plain = _js_numbers(msgspec.to_builtins(value))
-    text = json.dumps(
-        plain,
-        ensure_ascii=False,
-        indent=indent,
-        separators=(",", ":") if indent is None else (",", ": "),
-    )
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    if indent is None:
+        return js_json_bytes(value).decode()
+    return _with_js_numbers(_encode(value, indent)).decode()
 
 
-def _js_numbers(value: Any) -> Any:
-    match value:
-        case float():
-            if not math.isfinite(value):
-                return None
-            return int(value) if value.is_integer() and abs(value) < 1e21 else value
-        case dict():
-            return {key: _js_numbers(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_js_numbers(item) for item in value]
-        case _:
-            return value
+def _encode(value: JsonValue, indent: int | None) -> bytes:
+    try:
+        text = msgspec.json.encode(value)
+        return text if indent is None else msgspec.json.format(text, indent=indent)
+    except UnicodeEncodeError:  # lone surrogates
+        plain = _finite(msgspec.to_builtins(value))
+        separators = (",", ":") if indent is None else (",", ": ")
+        dumped = json.dumps(plain, ensure_ascii=False, indent=indent, separators=separators)
+        return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", dumped).encode()
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    """Plain data with null for NaN and infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in cast("JsonObject", value).items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in cast("list[JsonValue]", value)]
+    return value
+
+
+def _with_js_numbers(text: bytes) -> bytes:
+    def rewrite(match: re.Match[bytes]) -> bytes:
+        token = match[0]
+        if token[0] == 0x22 or token.lstrip(b"-").isdigit():  # a string, an integer
+            return token
+        return _js_number(float(token)).encode()
+
+    return _STRING_OR_NUMBER.sub(rewrite, text)
+
+
+def _js_number(value: float) -> str:
+    """A finite number as JavaScript's Number.prototype.toString gives it."""
+    mantissa, _, exponent = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    point = len(whole) + int(exponent or 0)
+    digits = (whole + fraction).lstrip("0")
+    point -= len(whole + fraction) - len(digits)
+    digits = digits.rstrip("0")
+    if not digits:
+        return "0"
+    if 0 < point <= 21:
+        text = digits[:point].ljust(point, "0") + ("." + digits[point:] if digits[point:] else "")
+    elif -6 < point <= 0:
+        text = "0." + "0" * -point + digits
+    else:
+        rest = "." + digits[1:] if digits[1:] else ""
+        text = f"{digits[0]}{rest}e{point - 1:+d}"
+    return "-" + text if value < 0 else text
 
 
 def sanitize_surrogates(text: str) -> str:
@@ -87,24 +115,35 @@ def sanitize_surrogates(text: str) -> str:
 
 
 def parse_json(text: str | bytes) -> JsonValue:
-    """The value of a JSON text. Accepts lone surrogate escapes; rejects NaN and Infinity.
+    """The value of a JSON text, as JavaScript's JSON.parse reads it.
 
-    Raises ValueError (a `json.JSONDecodeError` or `msgspec.DecodeError`).
+    Accepts lone surrogate escapes; invalid UTF-8 reads as U+FFFD. Rejects NaN and Infinity.
+    Raises ValueError, also for text that is nested too deeply for Python.
     """
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except RecursionError as error:
+        raise ValueError("JSON is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError):
         # msgspec refuses lone surrogate escapes, which JavaScript writes.
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
+        return _parse_leniently(text)
+
+
+def _parse_leniently(text: str) -> JsonValue:
+    try:
         return json.loads(text, parse_constant=_reject_constant)
+    except RecursionError as error:
+        raise ValueError("JSON is nested too deeply") from error
 
 
 def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
+_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _STRING_FAULT = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\|[\x00-\x1f]')
 
 
@@ -144,7 +183,7 @@ class ParsedArguments(NamedTuple):
     error: str | None
 
 
-def parse_tool_call_arguments(text: str) -> ParsedArguments:
+def parse_tool_call_arguments(text: str | None) -> ParsedArguments:
     """The arguments of a finished tool call; never a partial object."""
     if not text or text.isspace():
         return ParsedArguments({}, None)
@@ -159,17 +198,17 @@ def parse_tool_call_arguments(text: str) -> ParsedArguments:
     return ParsedArguments({}, f"{reason}\n\nReceived arguments:\n{text}")
 
 
-def parse_partial_object(text: str) -> JsonObject:
-    """What an unfinished JSON object shows so far; {} until one starts. Never raises."""
-    value = _Partial(text).root()
-    return value if isinstance(value, dict) else {}
+# --- reading what has not arrived yet ----------------------------------------------------------
 
-
+_MAX_DEPTH = 256
+_MAX_OPEN_SCALAR = 64
 _WHITESPACE = " \t\n\r"
 _LITERALS: dict[str, Any] = {"true": True, "false": False, "null": None}
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_SCALAR_END = re.compile(r'[\s,:{}\[\]"]|\Z')
+_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)([eE][+-]?)?")
+_WORD = re.compile(r'[^\s,:{}\[\]"]*')
 _STRING_RUN = re.compile(r'[^"\\]*')
+_UNIT = re.compile(r"\\u([0-9a-fA-F]{4})")
+_OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _SIMPLE_ESCAPES = {
     '"': '"',
     "\\": "\\",
@@ -184,16 +223,49 @@ _HIDDEN: Any = object()
 """A value of which nothing can be shown yet, or that is none."""
 
 
+def parse_partial_object(text: str) -> JsonObject:
+    """What an unfinished JSON object shows so far; {} until one starts, or for another value.
+
+    Never raises; takes time linear in the text. An unfinished string shows its characters, a
+    literal shows from its first letter, a number once it is one. Stray signs and words are passed
+    over. Reading stops at 256 levels of nesting. Source: ai-core spec, section 10.2.
+    """
+    return _Partial(text).read()
+
+
 class _Partial:
-    """A reader of one JSON value that shows what is there when the text ends early."""
+    """A reader of one JSON object that shows what is there when the text ends early."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
 
-    def root(self) -> Any:
-        self._skip(_WHITESPACE)
-        return self._value()
+    def read(self) -> JsonObject:
+        root: JsonObject = {}
+        if self._skip(_WHITESPACE) != "{":
+            return root
+        self.at += 1
+        open_: list[JsonObject | list[Any]] = [root]
+        key: str | None = None  # of the innermost object, while its value is awaited
+        while open_ and len(open_) <= _MAX_DEPTH:
+            inner = open_[-1]
+            sign = self._skip(_WHITESPACE + ("," if key is None else ":"))
+            if not sign:
+                break
+            if sign in "}]":
+                self.at += 1
+                key = None
+                if (sign == "}") == isinstance(inner, dict):
+                    open_.pop()
+            elif sign == '"' and key is None and isinstance(inner, dict):
+                key = self._string()
+            else:
+                value = self._value(sign)
+                _place(inner, key, value)
+                key = None
+                if isinstance(value, dict | list):
+                    open_.append(value)  # pyright: ignore[reportUnknownArgumentType]  # just made
+        return root
 
     def _skip(self, characters: str) -> str:
         """Move past `characters`; returns the next one, or "" at the end."""
@@ -203,63 +275,25 @@ class _Partial:
         self.at = at
         return text[at : at + 1]
 
-    def _value(self) -> Any:
-        match self.text[self.at : self.at + 1]:
+    def _value(self, sign: str) -> Any:
+        """The scalar, or the empty container, that begins here; always moves on."""
+        if sign == '"':
+            return self._string()
+        word = _found(_WORD.match(self.text, self.at))[0]
+        self.at += len(word) or 1
+        match sign:
             case "{":
-                return self._object()
+                return {}
             case "[":
-                return self._array()
-            case '"':
-                return self._string()
+                return []
             case _:
-                return self._scalar()
-
-    def _object(self) -> JsonObject:
-        self.at += 1
-        found: JsonObject = {}
-        while next_ := self._skip(_WHITESPACE + ","):
-            if next_ == "}":
-                self.at += 1
-                break
-            if next_ != '"':
-                self._drop()
-                continue
-            key = self._string()
-            if self._skip(_WHITESPACE + ":") == "":
-                break
-            value = self._value()
-            if value is not _HIDDEN:
-                found[key] = value
-        return found
-
-    def _array(self) -> list[Any]:
-        self.at += 1
-        found: list[Any] = []
-        while next_ := self._skip(_WHITESPACE + ","):
-            if next_ == "]":
-                self.at += 1
-                break
-            if next_ in ":}":
-                self._drop()
-                continue
-            value = self._value()
-            if value is not _HIDDEN:
-                found.append(value)
-        return found
-
-    def _drop(self) -> None:
-        """Pass over a value or sign that has no meaning here."""
-        before = self.at
-        self._value()
-        if self.at == before:
-            self.at += 1
+                return _scalar(word, finished=self.at < len(self.text))
 
     def _string(self) -> str:
         self.at += 1
         pieces: list[str] = []
         while self.at < len(self.text):
-            run = _STRING_RUN.match(self.text, self.at)
-            assert run is not None  # the pattern matches the empty run
+            run = _found(_STRING_RUN.match(self.text, self.at))
             pieces.append(run[0])
             self.at = run.end()
             if self.text[self.at : self.at + 1] == '"':
@@ -270,59 +304,61 @@ class _Partial:
         return "".join(pieces)
 
     def _escape(self) -> str:
-        kind = self.text[self.at + 1 : self.at + 2]
-        if kind == "u":
-            digits = self.text[self.at + 2 : self.at + 6]
-            if len(digits) < 4:  # not all of it has arrived: show nothing of it
-                self.at = len(self.text)
-                return ""
-            try:
-                unit = int(digits, 16)
-            except ValueError:
-                self.at += 1
-                return "\\"
-            self.at += 6
-            return self._pair(unit)
-        if not kind:
-            self.at += 1
+        """The character of the escape that begins here; "" if not all of it has arrived."""
+        if _OPEN_ESCAPE.match(self.text, self.at):
+            self.at = len(self.text)
             return ""
-        self.at += 2 if kind in _SIMPLE_ESCAPES else 1
-        return _SIMPLE_ESCAPES.get(kind, "\\")
+        unit = _UNIT.match(self.text, self.at)
+        if unit is not None:
+            self.at = unit.end()
+            return self._paired(int(unit[1], 16))
+        plain = _SIMPLE_ESCAPES.get(self.text[self.at + 1])
+        self.at += 1 if plain is None else 2
+        return plain or "\\"
 
-    def _pair(self, unit: int) -> str:
+    def _paired(self, unit: int) -> str:
         """The character of a UTF-16 unit, with the escaped low half that follows a high one."""
         if not 0xD800 <= unit < 0xDC00:
             return chr(unit)
-        follow = self.text[self.at : self.at + 6]
-        if len(follow) < 6 and '\\u'.startswith(follow[:2]):
+        if self.at == len(self.text) or _OPEN_ESCAPE.match(self.text, self.at):
             self.at = len(self.text)
             return ""
-        if follow[:2] == "\\u":
-            try:
-                low = int(follow[2:], 16)
-            except ValueError:
-                return chr(unit)
-            if 0xDC00 <= low < 0xE000:
-                self.at += 6
-                return chr(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00))
-        return chr(unit)
+        low = _UNIT.match(self.text, self.at)
+        if low is None or not 0xDC00 <= int(low[1], 16) < 0xE000:
+            return chr(unit)
+        self.at = low.end()
+        return chr(0x10000 + ((unit - 0xD800) << 10) + (int(low[1], 16) - 0xDC00))
 
-    def _scalar(self) -> Any:
-        end = _SCALAR_END.search(self.text, self.at)
-        assert end is not None  # the pattern matches the end of the text
-        word = self.text[self.at : end.start()]
-        finished = end.start() < len(self.text)
-        self.at = end.start()
-        if word in _LITERALS:
-            return _LITERALS[word]
-        if not word:
-            return _HIDDEN
-        for literal, value in _LITERALS.items():
-            if not finished and literal.startswith(word):
-                return value
-        number = _NUMBER.match(word)
-        if number is None or (finished and number.end() != len(word)):
-            return _HIDDEN
-        if number.end() == len(word) or word[number.end() :] in {"e", "E", "e+", "e-", "E+", "E-"}:
-            return json.loads(number[0])
+
+def _found(match: re.Match[str] | None) -> re.Match[str]:
+    """The match of a pattern that cannot fail, as it matches the empty text too."""
+    assert match is not None
+    return match
+
+
+def _place(inner: JsonObject | list[Any], key: str | None, value: Any) -> None:
+    """Put a value where it belongs; one without a key in an object belongs nowhere."""
+    if value is _HIDDEN:
+        return
+    if isinstance(inner, list):
+        inner.append(value)
+    elif key is not None:
+        inner[key] = value
+
+
+def _scalar(word: str, *, finished: bool) -> Any:
+    """The literal or number that `word` is, or may become if it is not `finished`."""
+    if not word:
+        return _HIDDEN
+    for literal, value in _LITERALS.items():
+        if word == literal or (not finished and literal.startswith(word)):
+            return value
+    number = _NUMBER.fullmatch(word)
+    if number is None or (finished and number[2]):
+        return _HIDDEN
+    if not finished and len(word) > _MAX_OPEN_SCALAR:
+        return _HIDDEN
+    try:
+        return json.loads(number[1])
+    except ValueError:  # more digits than Python turns into a number
         return _HIDDEN

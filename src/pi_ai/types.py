@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias, TypedDict
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from pi_ai.abort import AbortSignal
@@ -26,6 +27,7 @@ __all__ = (
     "CostTier",
     "DeferredHandle",
     "Diagnostic",
+    "Identity",
     "ImageContent",
     "InputLimits",
     "JsonObject",
@@ -333,8 +335,11 @@ Compat: TypeAlias = dict[str, Any]
 """Facts about a server that differ from its wire format's norm (ai-core 2.7); keys in camelCase."""
 
 
-class Model(Wire, kw_only=True):
-    """A model and where it is served. `context_window` 0 or less means unknown."""
+class Model(Wire, kw_only=True, frozen=True):
+    """A model and where it is served. `context_window` 0 or less means unknown.
+
+    Frozen; `msgspec.structs.replace(model, ...)` gives one that differs.
+    """
 
     id: str
     name: str = ""
@@ -357,7 +362,7 @@ class Model(Wire, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.name:
-            self.name = self.id
+            msgspec.structs.force_setattr(self, "name", self.id)
 
     def __repr__(self) -> str:
         return f"<Model {self.provider}/{self.id} ({self.api})>"
@@ -373,6 +378,18 @@ class ThinkingBudgets(TypedDict, total=False):
     low: int
     medium: int
     high: int
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """The application in whose name requests are made; some providers list it.
+
+    `user_agent` replaces the library's own. `name` and `url` go together.
+    """
+
+    user_agent: str | None = None
+    name: str | None = None
+    url: str | None = None
+    categories: tuple[str, ...] = ()
 
 
 class ProviderResponse(Struct, frozen=True):
@@ -393,6 +410,8 @@ class StreamOptions(TypedDict, total=False):
     """Provider settings that win over the process environment; empty values are ignored."""
     headers: Mapping[str, str | None] | None
     """Extra request headers; they win over all others, None removes one."""
+    identity: Identity | None
+    """The application to name to the provider; none by default."""
     reasoning: Reasoning | None
     """How hard to think; None is off."""
     thinking_budgets: ThinkingBudgets | None

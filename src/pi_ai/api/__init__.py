@@ -1,0 +1,1 @@
+"""One file per wire format. Imported when a model of that format is first used."""

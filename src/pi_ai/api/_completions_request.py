@@ -1,0 +1,262 @@
+"""Builds the body and headers of an OpenAI Chat Completions request. Pure.
+
+Source: providers spec, sections 4.2 to 4.6; https://platform.openai.com/docs/api-reference/chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+
+from pi_ai.api._completions_compat import CompletionsCompat
+from pi_ai.api._completions_messages import build_messages
+from pi_ai.api._completions_reasoning import reasoning_fields, thinking_budget
+from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
+from pi_ai.http.transport import merge_headers
+from pi_ai.identity import identity_headers
+from pi_ai.thinking import clamp_thinking_level, resolve_sampling_params
+from pi_ai.transcript import resolve_transcript, resolve_transcript_tools
+from pi_ai.types import (
+    AssistantMessage,
+    CacheRetention,
+    Identity,
+    JsonObject,
+    JsonValue,
+    Message,
+    Model,
+    Reasoning,
+    StreamOptions,
+    Tool,
+    ToolCall,
+    ToolResultMessage,
+)
+
+__all__ = ("CompletionsOptions", "CompletionsRequest", "build_request")
+
+
+class CompletionsOptions(Struct, kw_only=True, frozen=True):
+    """Options that only `openai-completions` has; they replace the neutral `reasoning`.
+
+    With them only what the caller names is limited: no output limit is sent by default.
+    `tool_choice` is any value the server takes.
+    """
+
+    reasoning_effort: Reasoning | None = None
+    tool_choice: JsonValue = None
+
+
+@dataclass(frozen=True)
+class CompletionsRequest:
+    """A request ready to send."""
+
+    headers: dict[str, str]
+    body: JsonObject
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The caller's wishes, whichever way they were told."""
+
+    effort: Reasoning | None
+    max_tokens: int | None
+    tool_choice: JsonValue
+
+
+def build_request(
+    model: Model,
+    messages: Sequence[Message],
+    options: StreamOptions,
+    adapter: CompletionsOptions | None,
+    *,
+    compat: CompletionsCompat,
+    api_key: str | None,
+    extra_headers: Mapping[str, str | None],
+    retention: CacheRetention,
+) -> CompletionsRequest:
+    """Everything that is sent for one request, from the transcript and the options."""
+    wanted = _resolve(model, messages, options, adapter)
+    transcript = resolve_transcript(messages, compat.system_in_place)
+    in_place = "additions" if compat.tools_in_place else "none"
+    tools = resolve_transcript_tools(transcript, in_place).request_tools
+    body: JsonObject = {
+        "model": model.id,
+        "messages": build_messages(model, transcript, compat),
+        "stream": True,
+    }
+    session_id = options.get("session_id") if retention != "none" else None
+    body.update(_cache_fields(model, compat, session_id, retention))
+    if compat.usage_in_streaming:
+        body["stream_options"] = {"include_usage": True}
+    if compat.store:
+        body["store"] = False
+    if wanted.max_tokens:
+        body[compat.max_tokens_field] = wanted.max_tokens
+    if (temperature := options.get("temperature")) is not None:
+        body["temperature"] = temperature
+    body.update(_tool_fields(tools, messages, compat))
+    if wanted.tool_choice is not None:
+        body["tool_choice"] = wanted.tool_choice
+    if compat.vllm_priority is not None:
+        body["priority"] = compat.vllm_priority
+    budget = thinking_budget(
+        model, wanted.effort, wanted.max_tokens, options.get("thinking_budgets")
+    )
+    body.update(reasoning_fields(model, compat, wanted.effort, budget))
+    if budget and compat.thinking_budget_field:
+        body[compat.thinking_budget_field] = budget
+    if compat.openrouter_routing is not None:
+        body["provider"] = compat.openrouter_routing
+    routing = {
+        key: compat.vercel_routing[key] for key in ("only", "order") if key in compat.vercel_routing
+    }
+    if routing:
+        body["providerOptions"] = {"gateway": routing}
+    if compat.cache_control and retention != "none":
+        _mark_for_cache(body, long=retention == "long" and bool(compat.long_cache))
+    sampling = resolve_sampling_params(model, wanted.effort, options.get("sampling_params"))
+    body.update(sampling or {})
+    headers = _headers(model, compat, api_key, extra_headers, session_id, options.get("identity"))
+    return CompletionsRequest(headers, body)
+
+
+def _resolve(
+    model: Model,
+    messages: Sequence[Message],
+    options: StreamOptions,
+    adapter: CompletionsOptions | None,
+) -> _Wanted:
+    limit = options.get("max_tokens")
+    if adapter is not None:
+        return _Wanted(adapter.reasoning_effort, limit, adapter.tool_choice)
+    level = options.get("reasoning")
+    clamped = clamp_thinking_level(model, level) if level else "off"
+    return _Wanted(
+        None if clamped == "off" else clamped,
+        clamp_max_tokens(
+            model,
+            model.max_tokens if limit is None else limit,
+            estimate_context_tokens(messages).tokens,
+        ),
+        options.get("tool_choice"),
+    )
+
+
+def _cache_fields(
+    model: Model, compat: CompletionsCompat, session_id: str | None, retention: CacheRetention
+) -> JsonObject:
+    fields: JsonObject = {}
+    long = retention == "long" and compat.long_cache
+    mode = compat.cache_key_mode
+    by_default = mode == "auto" and ("api.openai.com" in model.base_url or long)
+    if session_id and (mode == "enabled" or by_default):
+        fields["prompt_cache_key"] = session_id[:64]
+    if long:
+        fields["prompt_cache_retention"] = "24h"
+    return fields
+
+
+# --- tools ------------------------------------------------------------------------------------
+
+
+def _tool_fields(
+    tools: Sequence[Tool], messages: Sequence[Message], compat: CompletionsCompat
+) -> JsonObject:
+    if tools:
+        fields: JsonObject = {"tools": [declare_tool(tool, compat) for tool in tools]}
+        if compat.zai_tool_stream:
+            fields["tool_stream"] = True
+        return fields
+    return {"tools": []} if compat.tools_with_history and _has_tool_history(messages) else {}
+
+
+def declare_tool(tool: Tool, compat: CompletionsCompat) -> JsonObject:
+    """A tool as the server wants it declared."""
+    sampling = tool.constrained_sampling or {}
+    if sampling.get("type") == "json_schema" and sampling.get("strict") == "require":
+        raise ValueError(
+            f'Tool "{tool.name}" requires JSON-schema constrained sampling, '
+            "but strict tools are unsupported."
+        )
+    function: JsonObject = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    if compat.strict_mode:
+        function["strict"] = False
+    return {"type": "function", "function": function}
+
+
+def _has_tool_history(messages: Sequence[Message]) -> bool:
+    return any(
+        isinstance(message, ToolResultMessage)
+        or (
+            isinstance(message, AssistantMessage)
+            and any(isinstance(block, ToolCall) for block in message.content)
+        )
+        for message in messages
+    )
+
+
+# --- cache marks ------------------------------------------------------------------------------
+
+
+def _mark_for_cache(body: JsonObject, *, long: bool) -> None:
+    """Put Anthropic's cache marks on the prompt, the last tool and the last text."""
+    marker: JsonObject = {"type": "ephemeral"}
+    if long:
+        marker["ttl"] = "1h"
+    messages: list[JsonObject] = body["messages"]
+    for message in messages:
+        if message["role"] in {"system", "developer"}:
+            _mark_text(message, marker)
+            break
+    if body.get("tools"):
+        body["tools"][-1]["cache_control"] = marker
+    for message in reversed(messages):
+        if message["role"] in {"user", "assistant", "tool"} and _mark_text(message, marker):
+            break
+
+
+def _mark_text(message: JsonObject, marker: JsonObject) -> bool:
+    content: Any = message.get("content")
+    if isinstance(content, str) and content:
+        message["content"] = [{"type": "text", "text": content, "cache_control": marker}]
+        return True
+    parts: list[JsonObject] = content if isinstance(content, list) else []
+    for part in reversed(parts):
+        if part["type"] == "text":
+            part["cache_control"] = marker
+            return True
+    return False
+
+
+# --- headers ----------------------------------------------------------------------------------
+
+
+def _headers(
+    model: Model,
+    compat: CompletionsCompat,
+    api_key: str | None,
+    extra_headers: Mapping[str, str | None],
+    session_id: str | None,
+    identity: Identity | None,
+) -> dict[str, str]:
+    own = {"Accept": "application/json", **identity_headers(model, identity)}
+    if api_key:
+        own["Authorization"] = f"Bearer {api_key}"
+    affinity: dict[str, str] = {}
+    if session_id and compat.affinity_headers:
+        match compat.affinity_format:
+            case "openrouter":
+                names = ["x-session-id"]
+            case "openai-nosession":
+                names = ["x-client-request-id", "x-session-affinity"]
+            case _:
+                names = ["session_id", "x-client-request-id", "x-session-affinity"]
+        affinity = dict.fromkeys(names, session_id)
+    merged = merge_headers(own, model.headers, affinity, extra_headers)
+    return {name: value for name, value in merged.items() if value is not None}

@@ -1,0 +1,177 @@
+"""What every adapter does around its format: send a body, check the answer, read its records."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from pi_ai.errors import ProviderStatusError
+from pi_ai.events import AssistantEvent
+from pi_ai.http.retry import is_retryable_status, retry_after_seconds, retry_request
+from pi_ai.http.sse import SseDecoder, SseRecord
+from pi_ai.http.transport import HttpRequest, HttpResponse
+from pi_ai.json_text import parse_json
+from pi_ai.provider import Call
+from pi_ai.stream import EventBatches
+from pi_ai.types import JsonObject, JsonValue, ProviderResponse
+from pi_ai.wire import encode
+
+__all__ = ("Exchange", "RecordDecoder", "decoded", "exchange", "join_url")
+
+_ERROR_BODY_BYTES = 1 << 20
+_DEFAULT_TIMEOUT_MS = 600_000
+_DEFAULT_IDLE_TIMEOUT_MS = 300_000
+_DEFAULT_MAX_RETRY_DELAY_MS = 60_000
+
+ErrorText = Callable[[int, bytes], str]
+"""The text of an error status and its body, as the vendor's own client words it."""
+
+
+class RecordDecoder(Protocol):
+    """The state of one response: records in, events out."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end marker was seen; nothing behind it counts."""
+        ...
+
+    def feed(self, record: SseRecord, /) -> Sequence[AssistantEvent]:
+        """The events of one record. Raises `ProviderError` when it reports a failure."""
+        ...
+
+
+class Exchange:
+    """An accepted response, read record by record."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        self._response = response
+
+    async def records(self) -> AsyncGenerator[list[SseRecord], None]:
+        """The server-sent events of one network read at a time."""
+        decoder = SseDecoder()
+        async with aclosing(self._response.chunks()) as chunks:
+            async for chunk in chunks:
+                if records := decoder.feed(chunk):
+                    yield records
+        if records := decoder.end():
+            yield records
+
+
+async def decoded(call: Call[Struct], response: Exchange, decoder: RecordDecoder) -> EventBatches:
+    """The events of a whole response, those of one network read at a time."""
+    watch = call.options.get("on_provider_stream_event")
+    async with aclosing(response.records()) as batches:
+        async for records in batches:
+            events: list[AssistantEvent] = []
+            failure: Exception | None = None
+            try:
+                for record in records:
+                    if decoder.finished:
+                        break
+                    if watch is not None:
+                        await _observe(watch, _as_json(record.data), call)
+                    events += decoder.feed(record)
+            except Exception as error:  # noqa: BLE001  # raised again, behind the events before it
+                failure = error
+            if events:
+                yield events
+            if failure is not None:
+                raise failure
+            if decoder.finished:
+                return
+
+
+def _as_json(data: bytes) -> JsonValue:
+    """A record for the caller's eyes: its JSON value, or its text if it is none."""
+    try:
+        return parse_json(data)
+    except ValueError:
+        return data.decode("utf-8", "replace")
+
+
+@asynccontextmanager
+async def exchange(
+    call: Call[Struct],
+    *,
+    url: str,
+    headers: Mapping[str, str],
+    body: JsonObject,
+    error_text: ErrorText,
+) -> AsyncIterator[Exchange]:
+    """POST `body` and give the response, once a status of 2xx was received.
+
+    Retries as the options say. Raises `ProviderStatusError` with `error_text` for other statuses,
+    and what the caller's `on_payload` and `on_response` raise.
+    """
+    options = call.options
+    request = HttpRequest(
+        url=url,
+        headers={**headers, "Content-Type": "application/json"},
+        body=encode(await _payload(call, body)),
+        header_timeout_ms=options.get("timeout_ms", _DEFAULT_TIMEOUT_MS),
+        idle_timeout_ms=options.get("idle_timeout_ms", _DEFAULT_IDLE_TIMEOUT_MS),
+    )
+    max_delay_ms = options.get("max_retry_delay_ms")
+    async with AsyncExitStack() as stack:
+
+        async def send() -> HttpResponse:
+            async with AsyncExitStack() as attempt:
+                response = await attempt.enter_async_context(call.transport.post(request))
+                await _observe(
+                    options.get("on_response"),
+                    ProviderResponse(response.status, dict(response.headers)),
+                    call,
+                )
+                if not 200 <= response.status < 300:
+                    raise await _status_error(response, error_text)
+                stack.push_async_exit(attempt.pop_all())
+            return response
+
+        response = await retry_request(
+            send,
+            max_retries=options.get("max_retries") or 0,
+            max_delay_ms=_DEFAULT_MAX_RETRY_DELAY_MS if max_delay_ms is None else max_delay_ms,
+        )
+        yield Exchange(response)
+
+
+async def _payload(call: Call[Struct], body: JsonObject) -> JsonObject:
+    hook = call.options.get("on_payload")
+    if hook is None:
+        return body
+    changed = hook(body, call.model)
+    if inspect.isawaitable(changed):
+        changed = await changed
+    return body if changed is None else {**changed, "stream": True}
+
+
+async def _observe(
+    hook: Callable[[Any, Any], object] | None, value: object, call: Call[Struct]
+) -> None:
+    """Show `value` to a caller's hook, which may be sync or async."""
+    if hook is not None:
+        seen = hook(value, call.model)
+        if inspect.isawaitable(seen):
+            await seen
+
+
+async def _status_error(response: HttpResponse, error_text: ErrorText) -> ProviderStatusError:
+    body = await response.read(_ERROR_BODY_BYTES)
+    headers = response.headers
+    return ProviderStatusError(
+        error_text(response.status, body),
+        status=response.status,
+        retry_after=retry_after_seconds(headers),
+        retryable=is_retryable_status(response.status, headers),
+    )
+
+
+def join_url(base_url: str, path: str, query: str = "") -> str:
+    """`path` behind `base_url`, one slash between them, before a query `base_url` may have."""
+    base, _, own_query = base_url.partition("?")
+    queries = "&".join(part for part in (own_query, query) if part)
+    return f"{base.rstrip('/')}/{path}" + (f"?{queries}" if queries else "")

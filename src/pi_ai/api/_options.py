@@ -1,0 +1,22 @@
+"""What the neutral options mean, for every wire format alike."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from pi_ai.env import get_provider_env
+from pi_ai.provider import Call
+from pi_ai.types import CacheRetention
+
+__all__ = ("resolve_cache_retention",)
+
+
+def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
+    """How long the prompt may stay cached: the option, else the environment, else `short`.
+
+    Source: providers spec, section 3.4.
+    """
+    told = call.options.get("cache_retention")
+    if told is not None:
+        return told
+    return "long" if get_provider_env("PI_CACHE_RETENTION", call.env) == "long" else "short"

@@ -1,0 +1,59 @@
+"""Reads vendors' JSON into structs, leniently: a field of the wrong type counts as absent."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from pi_ai.json_text import parse_json_with_repair
+
+__all__ = ("read_record",)
+
+T = TypeVar("T", bound=Struct)
+
+
+def read_record(decoder: msgspec.json.Decoder[T], kind: type[T], data: bytes) -> T:
+    """The record that `data` holds. Raises ValueError only for text that is no JSON.
+
+    Almost every record takes the first line; servers with quirks, bad escapes or invalid UTF-8
+    take the slow way.
+    """
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        value = parse_json_with_repair(data.decode("utf-8", "replace"))
+        return _lenient(value, kind)
+
+
+def _lenient(value: Any, kind: type[T]) -> T:
+    found: dict[str, Any] = {}
+    if isinstance(value, dict):
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name not in value:
+                continue
+            item: Any = value[field.encode_name]
+            nested = _struct_in(field.type)
+            if nested is not None and isinstance(item, dict):
+                found[field.name] = _lenient(item, nested)
+                continue
+            if nested is not None and isinstance(item, list):
+                items: list[Any] = item
+                found[field.name] = [_lenient(each, nested) for each in items]
+                continue
+            try:
+                found[field.name] = msgspec.convert(item, field.type, strict=True)
+            except msgspec.ValidationError:
+                continue
+    return kind(**found)
+
+
+def _struct_in(annotation: Any) -> type[Struct] | None:
+    """The struct in `X`, `X | None`, `list[X]` or `list[X] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    if get_origin(annotation) in {Union, UnionType, list}:
+        return next((found for a in get_args(annotation) if (found := _struct_in(a))), None)
+    return None

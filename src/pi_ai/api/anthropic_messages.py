@@ -1,0 +1,391 @@
+"""The adapter for Anthropic's Messages API: decodes the stream of one response.
+
+Source: providers spec, sections 5.6 to 5.8; https://docs.anthropic.com/en/api/messages-streaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from pi_ai.api._anthropic_request import (
+    AnthropicOptions,
+    AnthropicRequest,
+    build_request,
+)
+from pi_ai.api._exchange import decoded, exchange, join_url
+from pi_ai.api._options import resolve_cache_retention
+from pi_ai.api._records import read_record
+from pi_ai.builder import MessageBuilder
+from pi_ai.cost import apply_billed_cost
+from pi_ai.errors import ModelsError, ProviderError, ProviderProtocolError
+from pi_ai.events import AssistantEvent
+from pi_ai.http.sse import SseRecord
+from pi_ai.json_text import js_json, parse_json
+from pi_ai.provider import Call
+from pi_ai.stream import EventBatches
+from pi_ai.types import Diagnostic, JsonObject, Model, ModelCost, StopReason, Usage, now_ms
+
+__all__ = ("AnthropicOptions", "Decoder", "stream")
+
+_DEFAULT_BASE_URL = "https://api.anthropic.com"
+
+_STOP_REASONS: dict[str, StopReason] = {
+    "end_turn": "stop",
+    "pause_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "tool_use": "toolUse",
+}
+
+
+async def stream(call: Call[AnthropicOptions]) -> EventBatches:
+    """One request over `anthropic-messages`. See `pi_ai.provider.Adapter`."""
+    if not _has_credentials(call):
+        raise ModelsError(f"No API key for provider: {call.model.provider}", code="auth")
+    request = build_request(
+        call.model,
+        call.messages,
+        call.options,
+        call.adapter,
+        api_key=call.api_key,
+        extra_headers=call.headers,
+        retention=resolve_cache_retention(call),
+    )
+    message = call.message
+    if request.effort:
+        message.set_provider_thinking_level(request.effort)
+    decoder = Decoder(message, request)
+    async with exchange(
+        call,
+        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "v1/messages", "beta=true"),
+        headers=request.headers,
+        body=request.body,
+        error_text=error_text,
+    ) as response:
+        yield [message.start()]
+        async with aclosing(decoded(call, response, decoder)) as batches:
+            async for events in batches:
+                yield events
+    decoder.close()
+
+
+def _has_credentials(call: Call[AnthropicOptions]) -> bool:
+    names = {"authorization", "x-api-key", "cf-aig-authorization"}
+    own = any(
+        name.lower() in names and value and value.strip() for name, value in call.headers.items()
+    )
+    return bool(call.api_key) or own or call.keyless
+
+
+def error_text(status: int, body: bytes) -> str:
+    """The text of an error status, as Anthropic's own client words it."""
+    text = body.decode("utf-8", "replace")
+    try:
+        value = parse_json(text)
+    except ValueError:
+        return f"{status} {text}" if text else f"{status} status code (no body)"
+    told = cast("JsonObject", value).get("message") if isinstance(value, dict) else None
+    if told:
+        return f"{status} {told if isinstance(told, str) else js_json(told)}"
+    return f"{status} {js_json(value)}"
+
+
+# --- what the server sends --------------------------------------------------------------------
+
+
+class _CacheCreation(Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _OutputDetails(Struct):
+    thinking_tokens: int | None = None
+
+
+class _Usage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    output_tokens_details: _OutputDetails | None = None
+    cost: Any = None
+    is_byok: bool | None = None
+    cost_details: Any = None
+
+
+class _Message(Struct):
+    id: str | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+class _MessageStart(Struct):
+    message: _Message | None = None
+    input_transformations: Any = None
+
+
+class _StopDetails(Struct):
+    explanation: str | None = None
+
+
+class _StopDelta(Struct):
+    stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
+
+
+class _MessageDelta(Struct):
+    delta: _StopDelta | None = None
+    usage: _Usage | None = None
+    input_transformations: Any = None
+
+
+class _Block(Struct):
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+
+
+class _BlockStart(Struct):
+    index: int = -1
+    content_block: _Block | None = None
+
+
+class _Delta(Struct):
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    partial_json: str | None = None
+
+
+class _BlockDelta(Struct):
+    index: int = -1
+    delta: _Delta | None = None
+
+
+class _BlockStop(Struct):
+    index: int = -1
+
+
+class _MessageStop(Struct):
+    pass
+
+
+_KINDS: dict[str, type[Struct]] = {
+    "message_start": _MessageStart,
+    "message_delta": _MessageDelta,
+    "message_stop": _MessageStop,
+    "content_block_start": _BlockStart,
+    "content_block_delta": _BlockDelta,
+    "content_block_stop": _BlockStop,
+}
+_READERS: dict[str, msgspec.json.Decoder[Struct]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
+}
+
+
+def _read(record: SseRecord) -> Struct:
+    try:
+        return read_record(_READERS[record.event], _KINDS[record.event], record.data)
+    except ValueError as error:
+        data = record.data.decode("utf-8", "replace")
+        raw = "\\n".join([f"event: {record.event}", *(f"data: {x}" for x in data.split("\n"))])
+        raise ProviderProtocolError(
+            f"Could not parse Anthropic SSE event {record.event}: {error}; data={data}; raw={raw}"
+        ) from error
+
+
+class Decoder:
+    """Records in, events out. Owns no socket and no clock."""
+
+    def __init__(self, message: MessageBuilder, request: AnthropicRequest) -> None:
+        self.finished = False
+        self._message = message
+        self._request = request
+        self._started = False
+        self._blocks: dict[int, tuple[int, str]] = {}
+        self._failure: str | None = None
+        self._transformations: list[JsonObject] = []
+
+    def feed(self, record: SseRecord) -> Sequence[AssistantEvent]:
+        """The events of one record. Raises `ProviderError` when the server reports a failure."""
+        if record.event == "error":
+            raise ProviderError(record.data.decode("utf-8", "replace"), retryable=True)
+        if record.event not in _READERS or self.finished:
+            return ()
+        match _read(record):
+            case _BlockDelta(index=index, delta=_Delta() as delta):
+                return self._delta(index, delta)
+            case _BlockStart(index=index, content_block=_Block() as block):
+                return self._block_start(index, block)
+            case _BlockStop(index=index):
+                known = self._blocks.pop(index, None)
+                return () if known is None else [self._message.end(known[0])]
+            case _MessageStart() as start:
+                self._message_start(start)
+            case _MessageDelta() as delta:
+                self._message_delta(delta)
+            case _MessageStop():
+                self.finished = True
+            case _:
+                pass
+        return ()
+
+    def close(self) -> None:
+        """Judge the ended stream. Raises `ProviderError` unless it is a complete answer."""
+        if self._started and not self.finished:
+            raise ProviderProtocolError(
+                "Anthropic stream ended before message_stop", retryable=True
+            )
+        if self._failure is not None:
+            raise ProviderError(self._failure)
+        if self._message.stop_reason == "pending":
+            raise ProviderProtocolError(
+                "Anthropic stream ended without a stop reason", retryable=True
+            )
+        if self._transformations:
+            self._message.add_diagnostic(
+                Diagnostic(
+                    "anthropic_input_transformations",
+                    now_ms(),
+                    details={"transformations": self._transformations},
+                )
+            )
+
+    # --- message ------------------------------------------------------------------------------
+
+    def _message_start(self, start: _MessageStart) -> None:
+        self._started = True
+        self._note_transformations(start.input_transformations)
+        told = start.message
+        if told is None:
+            return
+        model = self._message.model
+        other = told.model if told.model and told.model != model.id else None
+        self._message.set_response(response_id=told.id, model=other)
+        if other is not None:
+            self._message.cost = _fallback_prices(model, other) or self._message.cost
+        usage = Usage(cache_write_1h=0)
+        _update(usage, told.usage or _Usage())
+        self._set_usage(usage, told.usage)
+
+    def _message_delta(self, delta: _MessageDelta) -> None:
+        self._note_transformations(delta.input_transformations)
+        if delta.delta is not None and (reason := delta.delta.stop_reason):
+            self._stop(reason, delta.delta.stop_details)
+        if delta.usage is not None:
+            usage = msgspec.structs.replace(self._message.usage)
+            _update(usage, delta.usage)
+            self._set_usage(usage, delta.usage)
+
+    def _set_usage(self, usage: Usage, told: _Usage | None) -> None:
+        self._message.set_usage(usage)
+        if told is not None and told.cost is not None:
+            apply_billed_cost(self._message.model, usage, msgspec.to_builtins(told))
+
+    def _stop(self, reason: str, details: _StopDetails | None) -> None:
+        self._failure = None
+        if reason in _STOP_REASONS:
+            self._message.stop(_STOP_REASONS[reason], raw=reason)
+            return
+        self._message.stop("error", raw=reason)
+        match reason:
+            case "refusal":
+                told = details.explanation if details else None
+                self._failure = told or "The model refused to complete the request"
+            case "sensitive":
+                self._failure = "Provider stopped with: sensitive"
+            case _:
+                raise ProviderError(f"Unhandled stop reason: {reason}")
+
+    def _note_transformations(self, told: Any) -> None:
+        for item in told if isinstance(told, list) else ():
+            if isinstance(item, dict):
+                entry = cast("JsonObject", item)
+                kept = {key: entry[key] for key in ("type", "path", "reason") if key in entry}
+                self._transformations.append(kept)
+
+    # --- blocks -------------------------------------------------------------------------------
+
+    def _block_start(self, index: int, block: _Block) -> Sequence[AssistantEvent]:
+        message = self._message
+        match block.type:
+            case "text":
+                event = message.text_start(block.text or "")
+            case "thinking":
+                event = message.thinking_start(block.thinking or "")
+                if block.signature:
+                    message.sign(event.content_index, block.signature)
+            case "redacted_thinking":
+                event = message.thinking_start("[Reasoning redacted]", redacted=True)
+                message.sign(event.content_index, block.data or "")
+            case "tool_use":
+                name = self._declared_name(block.name or "")
+                event = message.tool_call_start(block.id or "", name, block.input)
+            case "fallback":
+                if message.has_content:
+                    raise ProviderError(
+                        "Anthropic performed an unsupported mid-output model fallback"
+                    )
+                return ()
+            case _:  # server-side tools, and kinds newer than this file
+                return ()
+        self._blocks[index] = (event.content_index, block.type)
+        return [event]
+
+    def _declared_name(self, name: str) -> str:
+        """A subscription's tool name back in the caller's spelling."""
+        if not self._request.subscription:
+            return name
+        own = (tool.name for tool in self._request.tools if tool.name.lower() == name.lower())
+        return next(own, name)
+
+    def _delta(self, index: int, delta: _Delta) -> Sequence[AssistantEvent]:
+        content_index, kind = self._blocks.get(index, (-1, ""))
+        match delta.type, kind:
+            case "text_delta", "text":
+                return [self._message.text(content_index, delta.text or "")]
+            case "input_json_delta", "tool_use":
+                return [self._message.tool_call(content_index, delta.partial_json or "")]
+            case "thinking_delta", "thinking":
+                return [self._message.thinking(content_index, delta.thinking or "")]
+            case "signature_delta", "thinking":
+                self._message.sign(content_index, delta.signature or "")
+            case _:
+                pass
+        return ()
+
+
+def _update(usage: Usage, told: _Usage) -> None:
+    """Overwrite what the server gives a number for."""
+    if told.input_tokens is not None:
+        usage.input = told.input_tokens
+    if told.output_tokens is not None:
+        usage.output = told.output_tokens
+    if told.cache_read_input_tokens is not None:
+        usage.cache_read = told.cache_read_input_tokens
+    if told.cache_creation_input_tokens is not None:
+        usage.cache_write = told.cache_creation_input_tokens
+    if told.cache_creation and told.cache_creation.ephemeral_1h_input_tokens is not None:
+        usage.cache_write_1h = told.cache_creation.ephemeral_1h_input_tokens
+    if told.output_tokens_details and told.output_tokens_details.thinking_tokens is not None:
+        usage.reasoning = told.output_tokens_details.thinking_tokens
+    usage.total_tokens = usage.input + usage.output + usage.cache_read + usage.cache_write
+
+
+def _fallback_prices(model: Model, used: str) -> ModelCost | None:
+    """The prices of the model that stood in for the one asked for, if it was allowed to."""
+    for fallback in (model.compat or {}).get("allowedFallbackModels") or []:
+        if fallback.get("provider") == model.provider and fallback.get("model") == used:
+            return msgspec.convert(fallback.get("cost") or {}, ModelCost)
+    return None

@@ -1,0 +1,415 @@
+"""The adapter for OpenAI's Chat Completions API and the many servers that speak it.
+
+Source: providers spec, sections 4.7 and 4.8;
+https://platform.openai.com/docs/api-reference/chat-streaming.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from pi_ai.api._completions_compat import CompletionsCompat
+from pi_ai.api._completions_messages import is_reasoning_detail
+from pi_ai.api._completions_request import CompletionsOptions, build_request
+from pi_ai.api._exchange import decoded, exchange, join_url
+from pi_ai.api._options import resolve_cache_retention
+from pi_ai.api._records import read_record
+from pi_ai.builder import MessageBuilder
+from pi_ai.cost import apply_billed_cost
+from pi_ai.errors import ModelsError, ProviderError, ProviderProtocolError
+from pi_ai.events import AssistantEvent
+from pi_ai.http.sse import SseRecord
+from pi_ai.json_text import js_json, parse_json
+from pi_ai.provider import Call
+from pi_ai.stream import EventBatches
+from pi_ai.types import JsonObject, StopReason, Usage
+
+__all__ = ("CompletionsOptions", "Decoder", "stream")
+
+_DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_ERROR_JSON_CHARS = 4000
+
+_STOP_REASONS: dict[str, StopReason] = {
+    "stop": "stop",
+    "end": "stop",
+    "length": "length",
+    "tool_calls": "toolUse",
+    "function_call": "toolUse",
+}
+
+
+async def stream(call: Call[CompletionsOptions]) -> EventBatches:
+    """One request over `openai-completions`. See `pi_ai.provider.Adapter`."""
+    if not _has_credentials(call):
+        raise ModelsError(f"No API key for provider: {call.model.provider}", code="auth")
+    compat = CompletionsCompat(call.model)
+    request = build_request(
+        call.model,
+        call.messages,
+        call.options,
+        call.adapter,
+        compat=compat,
+        api_key=call.api_key,
+        extra_headers=call.headers,
+        retention=resolve_cache_retention(call),
+    )
+    message = call.message
+    message.ends_blocks_on_abort = True
+    decoder = Decoder(message, compat)
+    async with exchange(
+        call,
+        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "chat/completions"),
+        headers=request.headers,
+        body=request.body,
+        error_text=error_text,
+    ) as response:
+        yield [message.start()]
+        async with aclosing(decoded(call, response, decoder)) as batches:
+            async for events in batches:
+                yield events
+    yield decoder.ends()
+    decoder.close()
+
+
+def _has_credentials(call: Call[CompletionsOptions]) -> bool:
+    names = {"authorization", "cf-aig-authorization"}
+    own = any(
+        name.lower() in names and value and value.strip() for name, value in call.headers.items()
+    )
+    return bool(call.api_key) or own or call.keyless
+
+
+def error_text(status: int, body: bytes) -> str:
+    """The text of an error status, as OpenAI's own client words it."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        value = parse_json(text)
+    except ValueError:
+        return f"{status} {text}" if text else f"{status} status code (no body)"
+    error: Any = value
+    if isinstance(value, dict):
+        told = cast("JsonObject", value)
+        error = told.get("error", told)
+        if error is None:
+            error = told
+    if not isinstance(error, dict):
+        return f"{status} {js_json(error)}"
+    shown = js_json(error)
+    if len(shown) > _ERROR_JSON_CHARS:
+        cut = len(shown) - _ERROR_JSON_CHARS
+        shown = f"{shown[:_ERROR_JSON_CHARS]}... [truncated {cut} chars]"
+    return _with_raw(f"{status}: {shown}", cast("JsonObject", error))
+
+
+def _with_raw(text: str, error: JsonObject) -> str:
+    """`text` with what an upstream of the server said, if the error carries it."""
+    metadata = error.get("metadata")
+    raw = cast("JsonObject", metadata).get("raw") if isinstance(metadata, dict) else None
+    if not raw:
+        return text
+    shown = raw if isinstance(raw, str) else js_json(raw)
+    # Inside the error's JSON the same text stands escaped.
+    return text if shown in text or js_json(shown)[1:-1] in text else f"{text}\n{shown}"
+
+
+# --- what the server sends --------------------------------------------------------------------
+
+
+class _PromptDetails(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _CompletionDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost: Any = None
+    is_byok: bool | None = None
+    cost_details: Any = None
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Call(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(Struct):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_text: Any = None
+    reasoning_details: Any = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    usage: _Usage | None = None
+
+
+class _Chunk(Struct):
+    id: str | None = None
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_READER = msgspec.json.Decoder(_Chunk)
+
+
+class Decoder:
+    """Records in, events out. Owns no socket and no clock.
+
+    There is at most one text and one thinking block; all blocks end together, after the stream.
+    """
+
+    def __init__(self, message: MessageBuilder, compat: CompletionsCompat) -> None:
+        self.finished = False
+        self._message = message
+        self._compat = compat
+        self._text: int | None = None
+        self._thinking: int | None = None
+        self._details: list[JsonObject] = []
+        self._calls = _Calls(message)
+        self._response_id: str | None = None
+        self._response_model: str | None = None
+        self._stop_reason: StopReason | None = None
+        self._failure: str | None = None
+
+    def feed(self, record: SseRecord) -> list[AssistantEvent]:
+        """The events of one record. Raises `ProviderError` when the server reports a failure."""
+        if record.data.strip() == b"[DONE]":
+            self.finished = True
+            return []
+        if record.event.startswith("thread."):
+            return []
+        try:
+            chunk = read_record(_READER, _Chunk, record.data)
+        except ValueError as error:
+            raise ProviderProtocolError(
+                "Error reading response: malformed server-sent event JSON.", retryable=True
+            ) from error
+        if chunk.error or record.event == "error":
+            raise ProviderError(_stream_error_text(record, chunk.error), retryable=True)
+        return self._chunk(chunk)
+
+    def _chunk(self, chunk: _Chunk) -> list[AssistantEvent]:
+        if not self._response_id and chunk.id is not None:
+            self._response_id = chunk.id
+            self._message.set_response(response_id=chunk.id)
+        model = chunk.model
+        if self._response_model is None and model and model != self._message.model.id:
+            self._response_model = model
+            self._message.set_response(model=model)
+        choice = chunk.choices[0] if chunk.choices else None
+        usage = chunk.usage or (choice.usage if choice else None)
+        if usage is not None:
+            priced = _usage(usage)
+            self._message.set_usage(priced)
+            if usage.cost is not None:
+                apply_billed_cost(self._message.model, priced, msgspec.to_builtins(usage))
+        if choice is None:
+            return []
+        if choice.finish_reason:
+            self._stop(choice.finish_reason)
+        return self._delta(choice.delta) if choice.delta is not None else []
+
+    def _stop(self, reason: str) -> None:
+        self._stop_reason = _STOP_REASONS.get(reason, "error")
+        known = reason in _STOP_REASONS
+        self._failure = None if known else f"Provider finish_reason: {reason}"
+        self._message.stop(self._stop_reason, raw=reason)
+
+    def _delta(self, delta: _Delta) -> list[AssistantEvent]:
+        events: list[AssistantEvent] = []
+        for name in ("reasoning_content", "reasoning", "reasoning_text"):
+            piece = getattr(delta, name)
+            if piece and isinstance(piece, str):
+                events += self._open_thinking(name)
+                assert self._thinking is not None
+                events.append(self._message.thinking(self._thinking, piece))
+                break
+        for detail in _list(delta.reasoning_details):
+            if is_reasoning_detail(detail):
+                events += self._open_thinking(None)
+                _merge_detail(self._details, detail)
+        if text := _text_of(delta.content):
+            if self._text is None:
+                start = self._message.text_start()
+                self._text = start.content_index
+                events.append(start)
+            events.append(self._message.text(self._text, text))
+        for call in delta.tool_calls or ():
+            events += self._calls.feed(call)
+        return events
+
+    def _open_thinking(self, field: str | None) -> list[AssistantEvent]:
+        if self._thinking is not None:
+            return []
+        start = self._message.thinking_start()
+        self._thinking = start.content_index
+        if field is not None:
+            opencode = self._message.model.provider == "opencode-go" and field == "reasoning"
+            self._message.sign(self._thinking, "reasoning_content" if opencode else field)
+        return [start]
+
+    def ends(self) -> list[AssistantEvent]:
+        """The end events of all blocks, once the stream is over."""
+        if self._details and self._thinking is not None:
+            self._message.replace_signature(self._thinking, js_json(self._details))
+        return self._message.end_open_blocks()
+
+    def close(self) -> None:
+        """Judge the ended stream. Raises `ProviderError` unless it is a complete answer."""
+        if self._failure is not None:
+            raise ProviderError(self._failure)
+        if self._stop_reason is None:
+            if self._compat.finish_reason:
+                raise ProviderProtocolError("Stream ended without finish_reason", retryable=True)
+            self._message.stop("toolUse" if self._calls.any else "stop")
+
+
+class _Calls:
+    """The tool calls of one response, found by index, else by id, else the latest."""
+
+    def __init__(self, message: MessageBuilder) -> None:
+        self.any = False
+        self._message = message
+        self._by_index: dict[int, int] = {}
+        self._by_id: dict[str, int] = {}
+        self._ids: dict[int, str] = {}
+        self._texts: dict[int, list[str]] = {}
+        self._latest: int | None = None
+
+    def feed(self, call: _Call) -> list[AssistantEvent]:
+        function = call.function or _Function()
+        name = function.name or ""
+        at = self._find(call, name)
+        events: list[AssistantEvent] = []
+        if at is None:
+            start = self._message.tool_call_start(call.id or "", name)
+            at = start.content_index
+            self._texts[at] = []
+            self.any = True
+            events.append(start)
+        else:
+            self._message.name_tool_call(at, call_id=call.id or "", name=name)
+        if call.index is not None:
+            self._by_index[call.index] = at
+        if call.id:
+            self._by_id.setdefault(call.id, at)
+            self._ids.setdefault(at, call.id)
+        self._latest = at
+        piece = _arguments_text(function.arguments)
+        self._texts[at].append(piece)
+        events.append(self._message.tool_call(at, piece))
+        return events
+
+    def _find(self, call: _Call, name: str) -> int | None:
+        if call.index is not None:
+            at = self._by_index.get(call.index)
+            return None if at is not None and self._is_another(at, call.id, name) else at
+        if call.id:
+            return self._by_id.get(call.id)
+        return self._latest
+
+    def _is_another(self, at: int, call_id: str | None, name: str) -> bool:
+        """Some servers give every call of a response the same index."""
+        known = self._ids.get(at)
+        if not (call_id and name and known and known != call_id):
+            return False
+        try:
+            parse_json("".join(self._texts[at]))
+        except ValueError:
+            return False
+        return True
+
+
+def _arguments_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else js_json(value)
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _text_of(content: Any) -> str:
+    """The text of a delta, which some servers send as a list of parts."""
+    if isinstance(content, str):
+        return content
+    pieces: list[str] = []
+    for part in _list(content):
+        if isinstance(part, dict):
+            text = cast("JsonObject", part).get("text")
+            if isinstance(text, str):
+                pieces.append(text)
+    return "".join(pieces)
+
+
+def _merge_detail(details: list[JsonObject], detail: JsonObject) -> None:
+    """Append a reasoning detail, joining it to the one before where both are pieces of one."""
+    last = details[-1] if details else {}
+    kind = detail["type"]
+    if last.get("type") != kind or kind not in {"reasoning.text", "reasoning.summary"}:
+        details.append(dict(detail))
+        return
+    key = "text" if kind == "reasoning.text" else "summary"
+    last[key] += detail[key]
+    if not last.get("signature") and detail.get("signature"):
+        last["signature"] = detail["signature"]
+    for name in ("id", "index"):
+        if last.get(name) is None and detail.get(name) is not None:
+            last[name] = detail[name]
+    if not last.get("format") and detail.get("format"):
+        last["format"] = detail["format"]
+
+
+def _usage(told: _Usage) -> Usage:
+    prompt = told.prompt_tokens_details or _PromptDetails()
+    completion = told.completion_tokens_details or _CompletionDetails()
+    reads = (prompt.cached_tokens, told.prompt_cache_hit_tokens, told.cached_tokens, 0)
+    cache_read = next(count for count in reads if count is not None)
+    cache_write = prompt.cache_write_tokens or 0
+    usage = Usage(
+        input=max(0, (told.prompt_tokens or 0) - cache_read - cache_write),
+        output=told.completion_tokens or 0,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        reasoning=completion.reasoning_tokens or 0,
+    )
+    usage.total_tokens = usage.input + usage.output + cache_read + cache_write
+    return usage
+
+
+def _stream_error_text(record: SseRecord, error: Any) -> str:
+    if not error:
+        return record.data.decode("utf-8", "replace")
+    if not isinstance(error, dict):
+        return js_json(error)
+    told = cast("JsonObject", error)
+    message = told.get("message")
+    if not message:
+        return _with_raw(js_json(told), told)
+    return _with_raw(message if isinstance(message, str) else js_json(message), told)

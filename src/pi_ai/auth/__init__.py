@@ -1,0 +1,1 @@
+"""Credentials: which key a request is sent with."""

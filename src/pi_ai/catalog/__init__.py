@@ -1,0 +1,1 @@
+"""The built-in providers and their models, as data."""

@@ -1,0 +1,27 @@
+"""Reads the models of one built-in provider, when they are first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+import msgspec
+
+from pi_ai.types import Model
+
+__all__ = ("load_models",)
+
+
+@cache
+def load_models(provider: str) -> Mapping[str, Model]:
+    """The models of `provider` by id, in the catalogue's order; empty for one without any.
+
+    Raises `msgspec.ValidationError` for a file that is damaged.
+    """
+    path = files("pi_ai.catalog").joinpath("data", f"{provider}.json")
+    if not path.is_file():
+        return MappingProxyType({})
+    models = msgspec.json.decode(path.read_bytes(), type=list[Model])
+    return MappingProxyType({model.id: model for model in models})

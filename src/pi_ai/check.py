@@ -1,0 +1,84 @@
+"""Checks what callers pass to a request, so that a mistake raises before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from pi_ai.abort import AbortSignal
+from pi_ai.types import (
+    AssistantMessage,
+    Context,
+    Model,
+    StreamOptions,
+    SystemMessage,
+    ToolResultMessage,
+    UserMessage,
+)
+
+__all__ = ("check_options", "check_request")
+
+_MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolResultMessage)
+
+
+def check_request(
+    model: object, context: object, adapter: object, options: Mapping[str, Any]
+) -> None:
+    """Raise TypeError for a request that could not be sent; the text names the field."""
+    if not isinstance(model, Model):
+        raise TypeError(f"model: expected a Model (see get_model), found {_kind(model)}")
+    if not isinstance(context, Context):
+        raise TypeError(f"context: expected a Context, found {_kind(context)}")
+    for i, message in enumerate(context.messages):
+        if not isinstance(message, _MESSAGES):
+            raise TypeError(
+                f"context.messages[{i}]: expected a SystemMessage, UserMessage, AssistantMessage "
+                f"or ToolResultMessage, found {_kind(message)}"
+            )
+    if adapter is not None and not isinstance(adapter, Struct):
+        raise TypeError(
+            f"adapter: expected an options struct such as AnthropicOptions, found {_kind(adapter)}"
+        )
+    check_options(options)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise TypeError for an option of unknown name or wrong type."""
+    hints = _hints()
+    for name, value in options.items():
+        if name not in hints:
+            near = get_close_matches(name, hints, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise TypeError(f"Unknown option: {name}.{hint}")
+        if value is not None and (wanted := _mismatch(hints[name], value)):
+            raise TypeError(f"{name}: {wanted}")
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(StreamOptions)
+
+
+def _mismatch(hint: Any, value: object) -> str | None:
+    """What is wrong with a value, None if it fits."""
+    choices = get_args(hint)
+    if AbortSignal in choices:
+        if isinstance(value, AbortSignal):
+            return None
+        return f"expected an AbortSignal, found {_kind(value)}"
+    if any(get_origin(choice) is Callable for choice in choices):
+        return None if callable(value) else f"expected a function, found {_kind(value)}"
+    try:
+        msgspec.convert(value, hint, strict=True)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

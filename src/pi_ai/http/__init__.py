@@ -1,0 +1,1 @@
+"""The network: a small seam, its aiohttp implementation, server-sent events, retries."""

@@ -1,0 +1,240 @@
+"""The transport over aiohttp. Only this package imports aiohttp, and only when a request is made.
+
+Connections are pooled per event loop. They are closed by `aclose()`, and otherwise when the loop
+shuts its async generators down, as `asyncio.run` does at its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import urllib.request
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from pi_ai.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError
+from pi_ai.http.transport import HttpRequest
+
+__all__ = ("AiohttpTransport",)
+
+# How long the end of a body may keep an otherwise finished exchange, so that its connection can
+# be used again: most servers send the last bytes of a stream together with its end marker.
+_DRAIN_SECONDS = 0.05
+
+
+class AiohttpTransport:
+    """Sends requests with aiohttp. One instance may be shared by any number of agents and loops."""
+
+    def __init__(self) -> None:
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<AiohttpTransport, {len(self._pools)} loops>"
+
+    @asynccontextmanager
+    async def post(self, request: HttpRequest) -> AsyncIterator[AiohttpResponse]:
+        """See `Transport.post`."""
+        session = await self._session()
+        raw = await _send(session, request)
+        response = AiohttpResponse(raw, request.idle_timeout_ms)
+        try:
+            yield response
+        except BaseException:
+            raw.close()
+            raise
+        else:
+            await response.finish()
+
+    async def aclose(self) -> None:
+        """Close the pool of the running event loop."""
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.keeper.aclose()
+
+    async def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None or pool.session.closed:
+            pool = self._pools[loop] = _Pool()
+            await pool.open()
+        return pool.session
+
+
+class _Pool:
+    """The connections of one event loop."""
+
+    def __init__(self) -> None:
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+        )
+        self.keeper = self._keep()
+
+    async def open(self) -> None:
+        """Have the event loop close the pool when it shuts down."""
+        await anext(self.keeper)
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.session.close()
+
+
+async def _send(session: aiohttp.ClientSession, request: HttpRequest) -> aiohttp.ClientResponse:
+    limit = request.header_timeout_ms
+    try:
+        async with asyncio.timeout(limit / 1000 if limit else None):
+            return await session.post(
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                proxy=_proxy_for(request.url),
+                allow_redirects=False,  # a redirect would carry the key to another host
+            )
+    except TimeoutError as error:
+        raise ProviderTimeoutError("Request timed out.", retryable=True) from error
+    except aiohttp.InvalidURL as error:
+        raise ProviderError(f"Invalid URL: {request.url!r}. Check the model's base_url.") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProviderConnectionError(
+            f"Connection error.: {_cause_text(error)}", retryable=True
+        ) from error
+
+
+class AiohttpResponse:
+    """An answer whose headers have arrived; see `HttpResponse`."""
+
+    def __init__(self, raw: aiohttp.ClientResponse, idle_timeout_ms: float | None) -> None:
+        self._raw = raw
+        self._idle = _IdleWatch(raw.content, idle_timeout_ms) if idle_timeout_ms else None
+
+    def __repr__(self) -> str:
+        return f"<AiohttpResponse {self.status}>"
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._raw.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, with lower-case names."""
+        return {name.lower(): value for name, value in self._raw.headers.items()}
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives."""
+        content = self._raw.content
+        idle = self._idle
+        try:
+            while True:
+                if idle is not None:
+                    idle.wait()
+                chunk = await content.readany()
+                if idle is not None:
+                    idle.waiting_since = None
+                if not chunk:
+                    return
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise _lost(error) from error
+        finally:
+            if idle is not None:
+                idle.stop()
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The rest of the body, at most `limit_bytes` of it."""
+        pieces: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            pieces.append(chunk)
+            size += len(chunk)
+            if size >= limit_bytes:
+                break
+        return b"".join(pieces)[:limit_bytes]
+
+    async def finish(self) -> None:
+        """Give the connection back to the pool if the body is at its end, else close it."""
+        if not self._raw.content.at_eof():
+            try:
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    while await self._raw.content.readany():
+                        pass
+            except (TimeoutError, aiohttp.ClientError, OSError, ProviderTimeoutError):
+                self._raw.close()
+                return
+        self._raw.release()
+
+
+class _IdleWatch:
+    """Fails a body that sends nothing for too long while somebody waits for it.
+
+    One timer per response that looks now and then: a timer per chunk would cost more than
+    decoding the chunk does.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, limit_ms: float) -> None:
+        self.waiting_since: float | None = None
+        self._content = content
+        self._limit = limit_ms / 1000
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(self) -> None:
+        """A read begins."""
+        self.waiting_since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._limit, self._look)
+
+    def stop(self) -> None:
+        """No further read."""
+        self.waiting_since = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        since = now if self.waiting_since is None else self.waiting_since
+        if now - since >= self._limit:
+            text = f"Request timed out: no data received for {self._limit:g} s"
+            self._content.set_exception(ProviderTimeoutError(text, retryable=True))
+            return
+        self._timer = self._loop.call_at(since + self._limit, self._look)
+
+
+def _lost(error: Exception) -> ProviderConnectionError:
+    return ProviderConnectionError(f"terminated: {_cause_text(error)}", retryable=True)
+
+
+def _cause_text(error: BaseException) -> str:
+    """The text of the deepest cause, with its errno name if the text lacks it."""
+    for _ in range(5):
+        deeper = error.__cause__ or (
+            error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+        )
+        if deeper is None:
+            break
+        error = deeper
+    text = str(error) or type(error).__name__
+    code = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    return f"{text} ({code})" if code and code not in text else text
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this URL, if any."""
+    proxies = urllib.request.getproxies_environment()
+    if not proxies:
+        return None
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if urllib.request.proxy_bypass_environment(host, proxies):
+        return None
+    proxy = proxies.get(parts.scheme)
+    return proxy if proxy and urlsplit(proxy).scheme in {"http", "https"} else None

@@ -1,0 +1,73 @@
+"""The seam to the network: what an adapter asks of an HTTP client. No client is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ("HttpRequest", "HttpResponse", "Transport", "merge_headers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpRequest:
+    """One POST. A limit of None means none; headers and body never show in the repr."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    header_timeout_ms: float | None = None
+    idle_timeout_ms: float | None = None
+
+
+class HttpResponse(Protocol):
+    """An answer whose headers have arrived."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, with lower-case names."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, each piece as soon as it is there."""
+        ...
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The rest of the body, at most `limit_bytes` of it."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends requests. One transport may serve any number of requests and event loops."""
+
+    def post(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpResponse]:
+        """Send `request`; the block gets the response, leaving it ends the exchange.
+
+        Raises `ProviderConnectionError` and `ProviderTimeoutError`, also from reading the body.
+        Error statuses are responses like any other; redirects are not followed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        ...
+
+
+def merge_headers(*layers: Mapping[str, str | None] | None) -> dict[str, str | None]:
+    """Join header layers; names compare without case, the later layer wins with its spelling.
+
+    None values stay in, to show that a header was removed.
+    """
+    merged: dict[str, tuple[str, str | None]] = {}
+    for layer in layers:
+        for name, value in (layer or {}).items():
+            key = name.lower()
+            merged.pop(key, None)
+            merged[key] = (name, value)
+    return dict(merged.values())

@@ -1,0 +1,229 @@
+"""`Models`: a collection of providers and their models, and the way from a model to its stream.
+
+The module's functions use one default collection, the only state that is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from difflib import get_close_matches
+from typing import Unpack
+
+from msgspec import Struct
+
+from pi_ai.auth.resolve import is_configured, resolve_auth
+from pi_ai.builder import MessageBuilder
+from pi_ai.catalog.loader import load_models
+from pi_ai.catalog.providers import PROVIDERS
+from pi_ai.check import check_request
+from pi_ai.errors import ModelsError
+from pi_ai.http.transport import Transport, merge_headers
+from pi_ai.provider import Call, ProviderSpec, load_adapter
+from pi_ai.stream import AssistantStream, EventBatches
+from pi_ai.transcript import normalize_context
+from pi_ai.types import AssistantMessage, Context, Message, Model, StreamOptions
+
+__all__ = (
+    "Models",
+    "complete",
+    "default_models",
+    "get_model",
+    "get_models",
+    "get_providers",
+    "stream",
+)
+
+
+class Models:
+    """Providers and their models, and the connections to them.
+
+    Without arguments it knows the built-in providers. `transport` replaces the HTTP client.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[ProviderSpec] | None = None,
+        *,
+        transport: Transport | None = None,
+    ) -> None:
+        rows = PROVIDERS.values() if providers is None else providers
+        self._providers = {row.id: row for row in rows}
+        self._own_models: dict[str, dict[str, Model]] = {}
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"<Models of {len(self._providers)} providers>"
+
+    # --- looking up ---------------------------------------------------------------------------
+
+    def get_providers(self) -> list[ProviderSpec]:
+        """Every provider, in the order it was added."""
+        return list(self._providers.values())
+
+    def get_models(self, provider: str | None = None) -> list[Model]:
+        """The models of one provider, or of all; empty for an unknown one."""
+        ids = self._providers if provider is None else (provider,)
+        return [model for each in ids for model in self._models_of(each).values()]
+
+    def get_model(self, provider: str, model_id: str) -> Model:
+        """A model by its exact names. Raises `ModelsError`, which lists near matches."""
+        model = self._models_of(provider).get(model_id)
+        if model is not None:
+            return model
+        if provider not in self._providers:
+            near = _near(provider, self._providers)
+            raise ModelsError(f"Unknown provider: {provider}.{near}", code="provider")
+        near = _near(model_id, self._models_of(provider))
+        raise ModelsError(f'Model "{model_id}" not found for {provider}.{near}', code="model")
+
+    def get_available(self, env: Mapping[str, str] | None = None) -> list[Model]:
+        """The models of providers whose credentials are there."""
+        rows = self._providers.values()
+        return [m for row in rows if is_configured(row, env) for m in self.get_models(row.id)]
+
+    def set_provider(self, provider: ProviderSpec, models: Iterable[Model] = ()) -> None:
+        """Add a provider, or replace the one of that id; `models` come on top of built-in ones."""
+        self._providers[provider.id] = provider
+        self._own_models[provider.id] = {model.id: model for model in models}
+
+    def get_provider(self, provider: str) -> ProviderSpec | None:
+        """A provider by id."""
+        return self._providers.get(provider)
+
+    def _models_of(self, provider: str) -> Mapping[str, Model]:
+        if provider not in self._providers:
+            return {}
+        own = self._own_models.get(provider)
+        built_in = load_models(provider) if provider in PROVIDERS else {}
+        return {**built_in, **own} if own else built_in
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def stream(
+        self,
+        model: Model,
+        context: Context,
+        *,
+        adapter: Struct | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> AssistantStream:
+        """Ask `model`; the answer streams when the result is iterated or awaited.
+
+        `options` are the neutral ones of `StreamOptions`; `adapter` holds those that only one
+        wire format has, such as `AnthropicOptions`. Raises TypeError and ValueError for misuse;
+        failures of the provider, and missing credentials, end the stream as its `error` event.
+        """
+        check_request(model, context, adapter, options)
+        message = MessageBuilder(model)
+        batches = self._ask(message, normalize_context(context), adapter, options)
+        return AssistantStream(message, batches, options.get("signal"))
+
+    async def complete(
+        self,
+        model: Model,
+        context: Context,
+        *,
+        adapter: Struct | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> AssistantMessage:
+        """Ask `model` and wait for the whole answer; see `stream`."""
+        async with self.stream(model, context, adapter=adapter, **options) as events:
+            return await events.result()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def _ask(
+        self,
+        message: MessageBuilder,
+        messages: list[Message],
+        adapter: Struct | None,
+        options: StreamOptions,
+    ) -> EventBatches:
+        model = message.model
+        provider = self._providers.get(model.provider)
+        if provider is None and not model.base_url:
+            raise ModelsError(f"Unknown provider: {model.provider}", code="provider")
+        env = options.get("env") or {}
+        auth = resolve_auth(provider, model, api_key=options.get("api_key"), env=env)
+        stream_call = load_adapter(model.api, provider.apis if provider else {})
+        call = Call(
+            model=model,
+            messages=messages,
+            options=options,
+            adapter=adapter,
+            message=message,
+            transport=self._connect(),
+            api_key=auth.api_key,
+            keyless=auth.keyless,
+            headers=merge_headers(auth.headers, options.get("headers")),
+            env=env,
+        )
+        async with aclosing(stream_call(call)) as batches:
+            async for events in batches:
+                yield events
+
+    def _connect(self) -> Transport:
+        if self._transport is None:
+            from pi_ai.http.client import AiohttpTransport  # loads aiohttp: not before it is needed
+
+            self._transport = AiohttpTransport()
+        return self._transport
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """A sentence with the known words most like `word`."""
+    names = list(known)
+    folded = {name.lower(): name for name in names}
+    found = [name for name in names if word and word.lower() in name.lower()][:5]
+    for match in get_close_matches(word.lower(), folded, n=5, cutoff=0.5):
+        if folded[match] not in found:
+            found.append(folded[match])
+    return f" Did you mean: {', '.join(found[:5])}?" if found else ""
+
+
+default_models = Models()
+"""The collection behind this module's functions."""
+
+
+def get_providers() -> list[ProviderSpec]:
+    """Every provider of the default collection."""
+    return default_models.get_providers()
+
+
+def get_models(provider: str | None = None) -> list[Model]:
+    """The models of one provider, or of all; see `Models.get_models`."""
+    return default_models.get_models(provider)
+
+
+def get_model(provider: str, model_id: str) -> Model:
+    """A model by its exact names, `get_model("anthropic", "claude-sonnet-4-5")`.
+
+    Raises `ModelsError`, which lists near matches.
+    """
+    return default_models.get_model(provider, model_id)
+
+
+def stream(
+    model: Model,
+    context: Context,
+    *,
+    adapter: Struct | None = None,
+    **options: Unpack[StreamOptions],
+) -> AssistantStream:
+    """Ask `model`; see `Models.stream`."""
+    return default_models.stream(model, context, adapter=adapter, **options)
+
+
+async def complete(
+    model: Model,
+    context: Context,
+    *,
+    adapter: Struct | None = None,
+    **options: Unpack[StreamOptions],
+) -> AssistantMessage:
+    """Ask `model` and wait for the whole answer; see `Models.complete`."""
+    return await default_models.complete(model, context, adapter=adapter, **options)

@@ -1,0 +1,92 @@
+"""What a provider is (a row of facts), what an adapter is (a function), and one call to it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar, cast
+
+from msgspec import Struct
+
+from pi_ai.builder import MessageBuilder
+from pi_ai.errors import ModelsError
+from pi_ai.http.transport import Transport
+from pi_ai.stream import EventBatches
+from pi_ai.types import Message, Model, StreamOptions
+
+__all__ = ("KNOWN_APIS", "Adapter", "Call", "ProviderSpec", "load_adapter")
+
+KNOWN_APIS: Mapping[str, str] = {
+    "anthropic-messages": "pi_ai.api.anthropic_messages",
+    "openai-completions": "pi_ai.api.openai_completions",
+}
+"""The module behind each wire format; imported at the first request."""
+
+O = TypeVar("O", bound=Struct)  # noqa: E741  # the options struct of one adapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[O]):
+    """One request as an adapter sees it: everything resolved, nothing sent.
+
+    `messages` is the transcript, prompt and tools inside its system messages. `headers` are those
+    of credentials and caller, where None removes a header. `adapter` holds the options that only
+    this wire format has; None means the neutral options decide. `keyless`: the server needs no
+    credentials.
+    """
+
+    model: Model
+    messages: Sequence[Message]
+    options: StreamOptions = field(repr=False)
+    adapter: O | None
+    message: MessageBuilder
+    transport: Transport
+    api_key: str | None = field(repr=False)
+    keyless: bool = False
+    headers: Mapping[str, str | None] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+
+
+class Adapter(Protocol):
+    """The `stream` function of a module in `pi_ai.api`.
+
+    Yields the events of one network read at a time, `start` first. Raises `ProviderError` on
+    failure; a clean end without `Call.message.stop(...)` is a failure too. Calling it does
+    nothing until it is iterated.
+    """
+
+    def __call__(self, call: Call[Struct], /) -> EventBatches: ...
+
+
+@dataclass(frozen=True)
+class ProviderSpec:
+    """A provider: where it is, which variables hold its key, and formats of its own.
+
+    `env` lists the variables in the order they are tried. `apis` adds wire formats to
+    `KNOWN_APIS`, as a map from the format's name to the module with its `stream` function, or to
+    the function itself. `needs_key` False: requests without credentials are fine.
+    """
+
+    id: str
+    name: str = ""
+    base_url: str = ""
+    env: Sequence[str] = ()
+    apis: Mapping[str, str | Adapter] = field(default_factory=dict[str, "str | Adapter"])
+    needs_key: bool = True
+
+
+def load_adapter(api: str, own: Mapping[str, str | Adapter]) -> Adapter:
+    """The adapter of a wire format, importing its module. `own` are a provider's own formats.
+
+    Raises `ModelsError` for a format that nobody implements.
+    """
+    module = own.get(api) or KNOWN_APIS.get(api)
+    if module is None:
+        known = ", ".join(sorted({*KNOWN_APIS, *own}))
+        raise ModelsError(
+            f"No API provider registered for api: {api}. Known here: {known}", code="provider"
+        )
+    if isinstance(module, str):
+        return cast("Adapter", importlib.import_module(module).stream)
+    return module

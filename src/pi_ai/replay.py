@@ -1,0 +1,287 @@
+"""Makes a stored transcript fit the model that is asked next.
+
+Images a model cannot see, reasoning and signatures of other models, failed responses, and tool
+calls without results: what a provider would reject is replaced or left out. The messages passed
+in are never changed. Source: ai-core spec, section 8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar, cast
+
+from msgspec.structs import replace
+
+from pi_ai.ids import short_hash
+from pi_ai.types import (
+    AssistantContent,
+    AssistantMessage,
+    ImageContent,
+    Message,
+    Model,
+    SystemMessage,
+    TextContent,
+    ThinkingContent,
+    ToolCall,
+    ToolResultMessage,
+    UserContent,
+    UserMessage,
+)
+
+__all__ = (
+    "NO_RESULT_TEXT",
+    "SplitImages",
+    "ToolCallIdNormalizer",
+    "normalize_anthropic_tool_call_id",
+    "normalize_completions_tool_call_id",
+    "split_error_tool_result_images",
+    "transform_messages",
+)
+
+NO_RESULT_TEXT = "No result provided"
+"""The text of the error result that a tool call without a result is given."""
+
+_USER_IMAGE = "(image omitted: model does not support images)"
+_TOOL_IMAGE = "(tool image omitted: model does not support images)"
+_ATTACHED_IMAGE = "(image attached after the tool results)"
+
+ToolCallIdNormalizer: TypeAlias = Callable[[str, Model, AssistantMessage], str]
+"""Makes a tool-call id that another model gave fit an API: (id, target, its message) -> id."""
+
+
+def transform_messages(
+    messages: Sequence[Message],
+    model: Model,
+    normalize_tool_call_id: ToolCallIdNormalizer | None = None,
+) -> list[Message]:
+    """The transcript as it can be sent to `model`.
+
+    Every tool call of the result has exactly one tool result, right after its message, and every
+    tool result a call. Calls are counted, since some servers repeat ids, or leave them empty.
+    """
+    adapted = _Adapter(model, normalize_tool_call_id)
+    paired = _Pairing()
+    for message in messages:
+        paired.add(adapted.message(message))
+    return paired.finish()
+
+
+_Blocks = TypeVar("_Blocks", bound="str | list[UserContent] | list[AssistantContent]")
+
+
+# --- one message at a time --------------------------------------------------------------------
+
+
+class _Adapter:
+    """Rewrites single messages; remembers which tool-call ids it changed."""
+
+    def __init__(self, model: Model, normalize: ToolCallIdNormalizer | None) -> None:
+        self._model = model
+        self._normalize = normalize
+        self._sees_images = "image" in model.input
+        self._ids: dict[str, str] = {}
+
+    def message(self, message: Message) -> Message:
+        match message:
+            case SystemMessage():
+                return message
+            case UserMessage():
+                return self._user(message)
+            case AssistantMessage():
+                return self._assistant(message)
+            case ToolResultMessage():
+                return self._tool_result(message)
+
+    def _user(self, message: UserMessage) -> UserMessage:
+        content = _present(message.content)
+        if not isinstance(content, str) and not self._sees_images:
+            content = _replace_images(content, _USER_IMAGE)
+        return message if content is message.content else replace(message, content=content)
+
+    def _tool_result(self, message: ToolResultMessage) -> ToolResultMessage:
+        content = _present(message.content)
+        if not self._sees_images:
+            content = _replace_images(content, _TOOL_IMAGE)
+        call_id = self._ids.get(message.tool_call_id, message.tool_call_id)
+        if content is message.content and call_id == message.tool_call_id:
+            return message
+        return replace(message, content=content, tool_call_id=call_id)
+
+    def _assistant(self, message: AssistantMessage) -> AssistantMessage:
+        model = self._model
+        same = (message.provider, message.api, message.model) == (
+            model.provider,
+            model.api,
+            model.id,
+        )
+        blocks = _present(message.content)
+        content = [
+            kept
+            for block in blocks
+            if (kept := self._own(block) if same else self._foreign(block, message)) is not None
+        ]
+        if blocks is message.content and list(map(id, content)) == list(map(id, blocks)):
+            return message
+        return replace(message, content=content)
+
+    def _own(self, block: AssistantContent) -> AssistantContent | None:
+        match block:
+            case ThinkingContent():
+                kept = block.redacted or block.thinking_signature or block.thinking.strip()
+                return block if kept else None
+            case ToolCall():
+                # A later call may reuse an id that was changed before.
+                self._ids.pop(block.id, None)
+                return block
+            case TextContent():
+                return block
+
+    def _foreign(
+        self, block: AssistantContent, message: AssistantMessage
+    ) -> AssistantContent | None:
+        match block:
+            case ThinkingContent():
+                return None
+            case TextContent():
+                return TextContent(block.text)
+            case ToolCall():
+                call_id = block.id
+                if self._normalize is not None:
+                    call_id = self._normalize(block.id, self._model, message)
+                self._ids[block.id] = call_id
+                return replace(block, id=call_id, thought_signature=None)
+
+
+def _present(content: _Blocks | None) -> _Blocks:
+    """`content`, or [] for the null of an old or hand-made message."""
+    return cast("_Blocks", []) if content is None else content
+
+
+def _replace_images(content: list[UserContent], placeholder: str) -> list[UserContent]:
+    """`content` with one text in place of each run of images; the same list if it has none."""
+    if not any(isinstance(block, ImageContent) for block in content):
+        return content
+    replaced: list[UserContent] = []
+    for block in content:
+        if isinstance(block, TextContent):
+            replaced.append(block)
+            continue
+        last = replaced[-1] if replaced else None
+        if not (isinstance(last, TextContent) and last.text == placeholder):
+            replaced.append(TextContent(placeholder))
+    return replaced
+
+
+# --- calls and results ------------------------------------------------------------------------
+
+
+class _Pairing:
+    """Puts a transcript together so that calls and results match."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._unanswered: list[ToolCall] = []
+        self._held: list[SystemMessage] = []
+
+    def add(self, message: Message) -> None:
+        match message:
+            case SystemMessage():
+                if self._unanswered:
+                    self._held.append(message)
+                else:
+                    self._messages.append(message)
+            case UserMessage():
+                self._close()
+                self._messages.append(message)
+            case AssistantMessage():
+                self._close()
+                if message.stop_reason not in ("error", "aborted"):
+                    self._messages.append(message)
+                    self._unanswered = message.tool_calls
+            case ToolResultMessage():
+                self._answer(message)
+
+    def finish(self) -> list[Message]:
+        self._close()
+        return self._messages
+
+    def _answer(self, result: ToolResultMessage) -> None:
+        """Keep a result that a call waits for; drop late, repeated and stray ones."""
+        for index, call in enumerate(self._unanswered):
+            if call.id == result.tool_call_id:
+                del self._unanswered[index]
+                self._messages.append(result)
+                break
+        if not self._unanswered:
+            self._release()
+
+    def _close(self) -> None:
+        for call in self._unanswered:
+            text: list[UserContent] = [TextContent(NO_RESULT_TEXT)]
+            self._messages.append(ToolResultMessage(call.id, call.name, text, is_error=True))
+        self._unanswered = []
+        self._release()
+
+    def _release(self) -> None:
+        self._messages += self._held
+        self._held = []
+
+
+# --- images of failed tools -------------------------------------------------------------------
+
+
+class SplitImages(NamedTuple):
+    """The result of a failed tool without its images, and these with a caption of their own."""
+
+    content: list[UserContent]
+    caption: str
+    images: list[ImageContent]
+
+
+def split_error_tool_result_images(message: ToolResultMessage) -> SplitImages | None:
+    """Takes the images out of an error result, which Claude accepts only as text.
+
+    None for a result that is no error or has no image.
+    """
+    content = _present(message.content)
+    images = [block for block in content if isinstance(block, ImageContent)]
+    if not message.is_error or not images:
+        return None
+    return SplitImages(
+        _replace_images(content, _ATTACHED_IMAGE),
+        f"Images from the error result of tool call {message.tool_call_id} ({message.tool_name}):",
+        images,
+    )
+
+
+# --- tool-call ids ----------------------------------------------------------------------------
+
+_ID_FAULT = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def normalize_anthropic_tool_call_id(
+    tool_call_id: str, _model: Model, _message: AssistantMessage
+) -> str:
+    """Letters, digits, `_` and `-`, at most 64; longer ids end in a hash and stay distinct."""
+    clean = _ID_FAULT.sub("_", tool_call_id)
+    return clean if len(clean) <= 64 else _shorten(clean, tool_call_id, 64)
+
+
+def normalize_completions_tool_call_id(
+    tool_call_id: str, model: Model, _message: AssistantMessage
+) -> str:
+    """At most 40 characters for OpenAI, and for the `call|item` ids of the Responses API.
+
+    Source: providers spec of openai-completions, section 3.3.
+    """
+    call, pipe, item = tool_call_id.partition("|")
+    if not pipe:
+        return tool_call_id[:40] if model.provider == "openai" else tool_call_id
+    call = _ID_FAULT.sub("_", call)
+    clean = f"{call}_{_ID_FAULT.sub('_', item)}" if item else call
+    return clean if len(clean) <= 40 else _shorten(call, tool_call_id, 40)
+
+
+def _shorten(clean: str, tool_call_id: str, length: int) -> str:
+    return f"{clean[: length - 9]}_{short_hash(tool_call_id)[:8]}"
