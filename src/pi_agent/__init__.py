@@ -1,1 +1,76 @@
-"""."""
+"""The agent loop: a model, tools, events.
+
+    agent = Agent(model=get_model("anthropic", "claude-sonnet-4-5"), tools=[word_count])
+    async for event in agent.run("How many words has README.md?"):
+        ...
+"""
+
+from __future__ import annotations
+
+from pi_agent.agent import Agent, AgentState
+from pi_agent.errors import AgentBusyError, AgentStateError
+from pi_agent.events import (
+    AgentEndEvent,
+    AgentEvent,
+    AgentStartEvent,
+    MessageEndEvent,
+    MessageStartEvent,
+    MessageUpdateEvent,
+    ToolExecutionEndEvent,
+    ToolExecutionStartEvent,
+    ToolExecutionUpdateEvent,
+    TurnEndEvent,
+    TurnStartEvent,
+)
+from pi_agent.tool import tool
+from pi_agent.types import (
+    CLEAR,
+    AfterToolCall,
+    AgentMessage,
+    AgentTool,
+    BeforeToolCall,
+    Hooks,
+    NextRequest,
+    Prepared,
+    RunContext,
+    ToolContext,
+    ToolDecision,
+    ToolError,
+    ToolResult,
+    ToolRevision,
+    Turn,
+)
+
+__all__ = (
+    "CLEAR",
+    "AfterToolCall",
+    "Agent",
+    "AgentBusyError",
+    "AgentEndEvent",
+    "AgentEvent",
+    "AgentMessage",
+    "AgentStartEvent",
+    "AgentState",
+    "AgentStateError",
+    "AgentTool",
+    "BeforeToolCall",
+    "Hooks",
+    "MessageEndEvent",
+    "MessageStartEvent",
+    "MessageUpdateEvent",
+    "NextRequest",
+    "Prepared",
+    "RunContext",
+    "ToolContext",
+    "ToolDecision",
+    "ToolError",
+    "ToolExecutionEndEvent",
+    "ToolExecutionStartEvent",
+    "ToolExecutionUpdateEvent",
+    "ToolResult",
+    "ToolRevision",
+    "Turn",
+    "TurnEndEvent",
+    "TurnStartEvent",
+    "tool",
+)

@@ -5,38 +5,75 @@ Source: agent spec, section 2; tools spec, section 2.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from pi_ai import (
     AbortSignal,
+    AssistantMessage,
+    AssistantStream,
+    Context,
     ImageContent,
     JsonObject,
     JsonValue,
+    Message,
     Model,
     PiError,
+    StreamOptions,
     TextContent,
     ThinkingLevel,
     ToolCall,
+    ToolResultMessage,
     Usage,
     Wire,
 )
 
 __all__ = (
+    "CLEAR",
+    "AfterToolCall",
+    "AgentMessage",
     "AgentTool",
+    "BeforeToolCall",
+    "Clear",
+    "ConvertToLlm",
     "ExecutionMode",
+    "Hooks",
+    "MaybeAwaitable",
+    "NextRequest",
+    "Prepared",
     "QueueMode",
+    "RunContext",
+    "StreamFunction",
     "ToolContext",
+    "ToolDecision",
     "ToolError",
     "ToolResult",
+    "ToolRevision",
+    "Turn",
+    "TurnDecision",
 )
 
 QueueMode: TypeAlias = Literal["all", "one-at-a-time"]
 ExecutionMode: TypeAlias = Literal["sequential", "parallel"]
+
+AgentMessage: TypeAlias = Message | Wire
+"""A message of a model's transcript, or a struct with a `role` that only the host knows.
+
+The loop keeps the latter as they are; `convert_to_llm` decides what a model sees of them.
+"""
+
+StreamFunction: TypeAlias = Callable[[Model, Context, StreamOptions], AssistantStream]
+"""Asks a model: `Models.stream` with its options as one mapping."""
+
+ConvertToLlm: TypeAlias = Callable[
+    [Sequence[AgentMessage]], Sequence[Message] | Awaitable[Sequence[Message]]
+]
+"""Makes a transcript fit for a model. Its output is sent, and never stored."""
 
 
 class ToolError(PiError):
@@ -119,3 +156,138 @@ class AgentTool:
 
     def __repr__(self) -> str:
         return f"<AgentTool {self.name}>"
+
+
+# --- hooks ------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the loop works on: the transcript so far and the tools that can run."""
+
+    messages: Sequence[AgentMessage]
+    tools: Sequence[AgentTool]
+
+
+@dataclass(frozen=True)
+class BeforeToolCall:
+    """A call about to run. `args` is the very object the tool will get: changes take effect."""
+
+    assistant_message: AssistantMessage
+    tool_call: ToolCall
+    args: JsonObject
+    context: RunContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolDecision:
+    """What `before_tool_call` decides: `block` keeps the tool from running, `reason` tells why.
+
+    `terminate` counts a blocked call as one that ends the run.
+    """
+
+    block: bool = False
+    reason: str | None = None
+    terminate: bool = False
+
+
+@dataclass(frozen=True)
+class AfterToolCall:
+    """A call that has run."""
+
+    assistant_message: AssistantMessage
+    tool_call: ToolCall
+    args: JsonObject
+    result: ToolResult
+    is_error: bool
+    context: RunContext
+
+
+class Clear(enum.Enum):
+    """The type of `CLEAR`."""
+
+    CLEAR = "clear"
+
+
+CLEAR = Clear.CLEAR
+"""In a `ToolRevision`: take this field away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolRevision:
+    """What `after_tool_call` changes of a result, field by field; None keeps, `CLEAR` clears.
+
+    New `content` without `structured_content` drops the latter.
+    """
+
+    content: list[TextContent | ImageContent] | None = None
+    details: JsonValue | Clear = None
+    structured_content: JsonValue | Clear = None
+    is_error: bool | None = None
+    usage: Usage | Clear | None = None
+    terminate: bool | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn that has just ended."""
+
+    message: AssistantMessage
+    tool_results: Sequence[ToolResultMessage]
+    context: RunContext
+    new_messages: Sequence[AgentMessage]
+
+
+TurnDecision: TypeAlias = Literal["continue", "end"]
+"""What `finish_turn` decides; None lets the run take its course."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What changes for the requests that follow; None leaves as it is.
+
+    `messages` are added before the next request.
+    """
+
+    context: RunContext | None = None
+    messages: Sequence[AgentMessage] | None = None
+    model: Model | None = None
+    thinking_level: ThinkingLevel | None = None
+
+
+@dataclass(frozen=True)
+class NextRequest:
+    """The request about to be made."""
+
+    context: RunContext
+    model: Model
+    thinking_level: ThinkingLevel
+
+
+@dataclass(kw_only=True)
+class Hooks:
+    """Where a host reaches into a run. Every hook may be sync or async.
+
+    One that raises ends the run with an error message, except the tool hooks: there it makes the
+    call's result an error.
+    """
+
+    transform_context: (
+        Callable[[Sequence[AgentMessage], AbortSignal], MaybeAwaitable[Sequence[AgentMessage]]]
+        | None
+    ) = None
+    get_api_key: Callable[[str], MaybeAwaitable[str | None]] | None = None
+    before_tool_call: (
+        Callable[[BeforeToolCall, AbortSignal], MaybeAwaitable[ToolDecision | None]] | None
+    ) = None
+    after_tool_call: (
+        Callable[[AfterToolCall, AbortSignal], MaybeAwaitable[ToolRevision | None]] | None
+    ) = None
+    finish_turn: Callable[[Turn, AbortSignal], MaybeAwaitable[TurnDecision | None]] | None = None
+    prepare_request: (
+        Callable[[NextRequest, AbortSignal], MaybeAwaitable[Prepared | None]] | None
+    ) = None
+    prepare_next_turn: Callable[[Turn, AbortSignal], MaybeAwaitable[Prepared | None]] | None = None

@@ -24,7 +24,7 @@ class AbortSignal:
     def __init__(self) -> None:
         self._aborted = False
         self._reason: object = None
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -40,7 +40,7 @@ class AbortSignal:
         """What was passed to `abort()`."""
         return self._reason
 
-    def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def add_listener(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call `listener` once on abort, at once if that has happened; returns the remover.
 
         The listener runs in the thread that aborts and must neither block nor raise.
@@ -57,7 +57,7 @@ class AbortSignal:
         if self._aborted:
             raise AbortError
 
-    def _remove(self, listener: Callable[[], None]) -> None:
+    def _remove(self, listener: Callable[[], object]) -> None:
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
@@ -93,7 +93,7 @@ class abort_scope:  # used like a function: `with abort_scope(signal):`
     that came from elsewhere stays a `CancelledError`. With None it does nothing.
     """
 
-    __slots__ = ("_cancelled", "_open", "_remove", "_signal", "_task")
+    __slots__ = ("_before", "_cancelled", "_open", "_remove", "_signal", "_task")
 
     def __init__(self, signal: AbortSignal | None) -> None:
         self._signal = signal
@@ -101,6 +101,7 @@ class abort_scope:  # used like a function: `with abort_scope(signal):`
         self._remove: Callable[[], None] | None = None
         self._open = False
         self._cancelled = False
+        self._before = 0
 
     def __enter__(self) -> None:
         if self._signal is None:
@@ -109,6 +110,8 @@ class abort_scope:  # used like a function: `with abort_scope(signal):`
         self._task = asyncio.current_task()
         if self._task is None:
             raise RuntimeError("abort_scope needs a running asyncio task")
+        # A task that caught a cancellation and went on keeps counting it.
+        self._before = self._task.cancelling()
         self._open = True
         self._remove = self._signal.add_listener(self._on_abort)
 
@@ -123,7 +126,7 @@ class abort_scope:  # used like a function: `with abort_scope(signal):`
             self._remove()
         if not self._cancelled or self._task is None:
             return
-        others = self._task.uncancel()
+        others = self._task.uncancel() > self._before
         if kind is not None and issubclass(kind, asyncio.CancelledError) and not others:
             raise AbortError from None
 
