@@ -33,7 +33,7 @@ _LIST_ORDER = ("number", "integer", "boolean", "string", "null", "object", "arra
 def coerce(value: JsonValue, schema: ParameterSchema) -> JsonValue:
     """A private deep copy of `value`, with all lossless conversions that `schema` asks for.
 
-    The result need not be valid. Raises ValueError for a schema that is itself invalid.
+    The result need not be valid. Raises `InvalidSchemaError`, RecursionError.
     """
     return _Coercion(schema).fit(_copy(value), schema.root, "#")
 

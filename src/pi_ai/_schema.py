@@ -19,6 +19,7 @@ __all__ = (
     "LIST_KEYWORDS",
     "MAP_KEYWORDS",
     "SCHEMA_KEYWORDS",
+    "InvalidSchemaError",
     "ParameterSchema",
     "child_pointer",
     "constant_of",
@@ -107,6 +108,10 @@ def constant_of(node: JsonValue) -> list[JsonValue]:
     return members if len(members) == 1 else []
 
 
+class InvalidSchemaError(ValueError):
+    """A schema is not a JSON Schema; the text gives the place and the reason."""
+
+
 class ParameterSchema:
     """One JSON Schema, ready for checks. Validators are built when first asked for.
 
@@ -122,7 +127,7 @@ class ParameterSchema:
         self._validators: dict[str, Draft202012Validator] = {}
 
     def accepts(self, value: JsonValue, pointer: str = "#") -> bool:
-        """Whether `value` fits the schema at `pointer`. Raises ValueError for a broken schema."""
+        """Whether `value` fits the schema at `pointer`. Raises InvalidSchemaError."""
         return self._checked(pointer).is_valid(_encodable(value))
 
     def errors(self, value: JsonValue) -> list[ValidationError]:
@@ -250,7 +255,7 @@ def _compile(schema: JsonObject, root: JsonObject | None = None) -> Draft202012V
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         place = ".".join(str(part) for part in getattr(error, "instance_path", ()))
         reason = str(error).split("\n", 1)[0]
-        raise ValueError(f"{place or 'root'}: {reason}") from error
+        raise InvalidSchemaError(f"{place or 'root'}: {reason}") from error
 
 
 def _formats(validator: type[Draft202012Validator]) -> dict[str, Callable[[str], bool]]:

@@ -107,7 +107,7 @@ class Problem(NamedTuple):
 def find_problems(value: JsonValue, schema: ParameterSchema) -> list[Problem]:
     """Everything wrong with `value`, which `schema` does not accept, in the order of the schema.
 
-    Raises ValueError for a schema that is itself invalid.
+    Raises `InvalidSchemaError`, RecursionError.
     """
     if schema.has_recursive_unions and _depth(value) > _MAX_UNION_DEPTH:
         return [Problem((), "does not match the schema, and is nested too deeply to say where")]

@@ -7,7 +7,9 @@ tool arguments are kept as pieces and joined when somebody looks: the cost is li
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any
+from typing import Any, cast
+
+from msgspec.structs import replace
 
 from pi_ai.cost import price_usage
 from pi_ai.events import (
@@ -30,6 +32,7 @@ from pi_ai.types import (
     AssistantMessage,
     Diagnostic,
     JsonObject,
+    JsonValue,
     Model,
     ModelCost,
     StopReason,
@@ -124,10 +127,11 @@ class _Call(_Block):
         call = ToolCall(self.id.until(position), self.name.until(position))
         call.thought_signature = self.signature_at(position)
         if self.final is not None and self.ended is not None and self.ended <= position:
-            call.arguments, call.arguments_error = self.final
+            call.arguments = _copy_json(self.final.arguments)
+            call.arguments_error = self.final.error
             return call
         text = self.text.until(position)
-        call.arguments = parse_partial_object(text) if text else self.initial
+        call.arguments = parse_partial_object(text) if text else _copy_json(self.initial)
         return call
 
     def finish(self) -> ParsedArguments:
@@ -136,6 +140,22 @@ class _Call(_Block):
         if self.initial and (not text or text.isspace()):
             return ParsedArguments(self.initial, None)
         return parse_tool_call_arguments(text)
+
+
+def _copy_json(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        record = cast("JsonObject", value)
+        return {key: _copy_json(item) for key, item in record.items()}
+    if isinstance(value, list):
+        return [_copy_json(item) for item in cast("list[JsonValue]", value)]
+    return value
+
+
+def _copy_change(value: Any) -> Any:
+    """What a snapshot may hand out of a change: its owner may alter the message."""
+    if isinstance(value, Usage):
+        return replace(value, cost=replace(value.cost))
+    return list(cast("list[Diagnostic]", value)) if isinstance(value, list) else value
 
 
 class MessageBuilder:
@@ -301,7 +321,7 @@ class MessageBuilder:
         for mark, name, value in self._changes:
             if mark > position:
                 break
-            setattr(message, name, value)
+            setattr(message, name, _copy_change(value))
         return message
 
     def message(self) -> AssistantMessage:

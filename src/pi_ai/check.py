@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
@@ -34,17 +34,21 @@ def check_request(
         raise TypeError(f"model: expected a Model (see get_model), found {_kind(model)}")
     if not isinstance(context, Context):
         raise TypeError(f"context: expected a Context, found {_kind(context)}")
-    for i, message in enumerate(context.messages):
-        if not isinstance(message, _MESSAGES):
-            raise TypeError(
-                f"context.messages[{i}]: expected a SystemMessage, UserMessage, AssistantMessage "
-                f"or ToolResultMessage, found {_kind(message)}"
-            )
+    _check_messages(context.messages)
     if adapter is not None and not isinstance(adapter, Struct):
         raise TypeError(
             f"adapter: expected an options struct such as AnthropicOptions, found {_kind(adapter)}"
         )
     check_options(options)
+
+
+def _check_messages(messages: Sequence[object]) -> None:
+    for i, message in enumerate(messages):
+        if not isinstance(message, _MESSAGES):
+            raise TypeError(
+                f"context.messages[{i}]: expected a SystemMessage, UserMessage, AssistantMessage "
+                f"or ToolResultMessage, found {_kind(message)}"
+            )
 
 
 def check_options(options: Mapping[str, Any]) -> None:

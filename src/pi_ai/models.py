@@ -11,15 +11,17 @@ from difflib import get_close_matches
 from typing import Unpack
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from pi_ai.auth.resolve import is_configured, resolve_auth
+from pi_ai.auth.resolve import is_configured, resolve_auth, resolve_base_url
 from pi_ai.builder import MessageBuilder
 from pi_ai.catalog.loader import load_models
 from pi_ai.catalog.providers import PROVIDERS
 from pi_ai.check import check_request
 from pi_ai.errors import ModelsError
 from pi_ai.http.transport import Transport, merge_headers
-from pi_ai.provider import Call, ProviderSpec, load_adapter
+from pi_ai.identity import opencode_session_headers
+from pi_ai.provider import Adapter, Call, ProviderSpec, find_adapter, load_adapter
 from pi_ai.stream import AssistantStream, EventBatches
 from pi_ai.transcript import normalize_context
 from pi_ai.types import AssistantMessage, Context, Message, Model, StreamOptions
@@ -95,7 +97,9 @@ class Models:
         if provider not in self._providers:
             return {}
         own = self._own_models.get(provider)
-        built_in = load_models(provider) if provider in PROVIDERS else {}
+        if provider not in PROVIDERS:
+            return own or {}
+        built_in = load_models(provider)
         return {**built_in, **own} if own else built_in
 
     # --- asking -------------------------------------------------------------------------------
@@ -111,12 +115,15 @@ class Models:
         """Ask `model`; the answer streams when the result is iterated or awaited.
 
         `options` are the neutral ones of `StreamOptions`; `adapter` holds those that only one
-        wire format has, such as `AnthropicOptions`. Raises TypeError and ValueError for misuse;
-        failures of the provider, and missing credentials, end the stream as its `error` event.
+        wire format has, such as `AnthropicOptions`. Raises TypeError and ValueError for misuse,
+        `ModelsError` for a wire format that nobody implements; failures of the provider, and
+        missing credentials, end the stream as its `error` event.
         """
         check_request(model, context, adapter, options)
+        provider = self._providers.get(model.provider)
+        found = find_adapter(model.api, provider.apis if provider else {})
         message = MessageBuilder(model)
-        batches = self._ask(message, normalize_context(context), adapter, options)
+        batches = self._ask(message, normalize_context(context), found, adapter, options)
         return AssistantStream(message, batches, options.get("signal"))
 
     async def complete(
@@ -140,6 +147,7 @@ class Models:
         self,
         message: MessageBuilder,
         messages: list[Message],
+        found: str | Adapter,
         adapter: Struct | None,
         options: StreamOptions,
     ) -> EventBatches:
@@ -148,10 +156,11 @@ class Models:
         if provider is None and not model.base_url:
             raise ModelsError(f"Unknown provider: {model.provider}", code="provider")
         env = options.get("env") or {}
-        auth = resolve_auth(provider, model, api_key=options.get("api_key"), env=env)
-        stream_call = load_adapter(model.api, provider.apis if provider else {})
+        told = merge_headers(model.headers, options.get("headers"))
+        auth = resolve_auth(provider, model, api_key=options.get("api_key"), headers=told, env=env)
+        session = opencode_session_headers(model, options.get("session_id"))
         call = Call(
-            model=model,
+            model=replace(model, base_url=resolve_base_url(model.base_url, env)),
             messages=messages,
             options=options,
             adapter=adapter,
@@ -159,10 +168,10 @@ class Models:
             transport=self._connect(),
             api_key=auth.api_key,
             keyless=auth.keyless,
-            headers=merge_headers(auth.headers, options.get("headers")),
+            headers=merge_headers(session, auth.headers, told),
             env=env,
         )
-        async with aclosing(stream_call(call)) as batches:
+        async with aclosing(load_adapter(found)(call)) as batches:
             async for events in batches:
                 yield events
 

@@ -15,7 +15,7 @@ from pi_ai.http.transport import Transport
 from pi_ai.stream import EventBatches
 from pi_ai.types import Message, Model, StreamOptions
 
-__all__ = ("KNOWN_APIS", "Adapter", "Call", "ProviderSpec", "load_adapter")
+__all__ = ("KNOWN_APIS", "Adapter", "Call", "ProviderSpec", "find_adapter", "load_adapter")
 
 KNOWN_APIS: Mapping[str, str] = {
     "anthropic-messages": "pi_ai.api.anthropic_messages",
@@ -23,11 +23,12 @@ KNOWN_APIS: Mapping[str, str] = {
 }
 """The module behind each wire format; imported at the first request."""
 
-O = TypeVar("O", bound=Struct)  # noqa: E741  # the options struct of one adapter
+Options = TypeVar("Options", bound=Struct, covariant=True)
+"""The options struct of one adapter."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call(Generic[O]):
+class Call(Generic[Options]):
     """One request as an adapter sees it: everything resolved, nothing sent.
 
     `messages` is the transcript, prompt and tools inside its system messages. `headers` are those
@@ -39,7 +40,7 @@ class Call(Generic[O]):
     model: Model
     messages: Sequence[Message]
     options: StreamOptions = field(repr=False)
-    adapter: O | None
+    adapter: Options | None
     message: MessageBuilder
     transport: Transport
     api_key: str | None = field(repr=False)
@@ -76,17 +77,22 @@ class ProviderSpec:
     needs_key: bool = True
 
 
-def load_adapter(api: str, own: Mapping[str, str | Adapter]) -> Adapter:
-    """The adapter of a wire format, importing its module. `own` are a provider's own formats.
+def find_adapter(api: str, own: Mapping[str, str | Adapter]) -> str | Adapter:
+    """Where the adapter of a wire format is. `own` are a provider's own formats.
 
     Raises `ModelsError` for a format that nobody implements.
     """
-    module = own.get(api) or KNOWN_APIS.get(api)
-    if module is None:
+    found = own.get(api) or KNOWN_APIS.get(api)
+    if found is None:
         known = ", ".join(sorted({*KNOWN_APIS, *own}))
         raise ModelsError(
             f"No API provider registered for api: {api}. Known here: {known}", code="provider"
         )
-    if isinstance(module, str):
-        return cast("Adapter", importlib.import_module(module).stream)
-    return module
+    return found
+
+
+def load_adapter(found: str | Adapter) -> Adapter:
+    """The adapter that `find_adapter` found, its module imported."""
+    if isinstance(found, str):
+        return cast("Adapter", importlib.import_module(found).stream)
+    return found

@@ -32,7 +32,7 @@ class AssistantStream:
     block, or cancelling the task that pulls, closes the connection.
 
     Provider failures raise nothing: they are the last event, `error`, whose message keeps what
-    had arrived. Source: ai-core spec, section 6.
+    had arrived. `duration_ms` counts from the first read. Source: ai-core spec, section 6.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class AssistantStream:
         self._builder = message
         self._batches = batches
         self._signal = signal
-        self._started = time.monotonic()
+        self._started: float | None = None
+        self._pulling = False
         self._ready: Iterator[AssistantEvent] = iter(())
         self._final: AssistantMessage | None = None
         self._closed = False
@@ -93,25 +94,45 @@ class AssistantStream:
         return self._final
 
     async def aclose(self) -> None:
-        """Stop the request, if it still runs. Safe to call more than once."""
+        """Stop the request, if it still runs. Safe to call more than once.
+
+        Raises RuntimeError while another task reads the stream: cancel that task instead.
+        """
         if not self._closed:
-            self._closed = True
-            self._ready = iter(())
-            await self._batches.aclose()
+            self._require_single_consumer()
+            await self._close()
+
+    async def _close(self) -> None:
+        self._closed = True
+        self._ready = iter(())
+        await self._batches.aclose()
+
+    def _require_single_consumer(self) -> None:
+        if self._pulling:
+            raise RuntimeError(
+                "Another task is reading this stream, which has one consumer; "
+                "cancel that task or set the abort signal to stop it"
+            )
 
     async def _pull(self) -> None:
         """Get the next batch of events, or end the stream."""
+        self._require_single_consumer()
+        if self._started is None:
+            self._started = time.monotonic()
+        self._pulling = True
         try:
             with abort_scope(self._signal):
                 self._ready = iter(await anext(self._batches))
         except StopAsyncIteration:
             self._finish()
         except asyncio.CancelledError:
-            await self.aclose()
+            await self._close()
             raise
         except Exception as error:  # noqa: BLE001  # whatever an adapter raises ends as an event
             await self._batches.aclose()
             self._fail(error)
+        finally:
+            self._pulling = False
 
     def _finish(self) -> None:
         reason = self._builder.stop_reason
@@ -136,7 +157,8 @@ class AssistantStream:
 
     def _stamped(self) -> AssistantMessage:
         message = self._builder.message()
-        message.duration_ms = round((time.monotonic() - self._started) * 1000)
+        if self._started is not None:
+            message.duration_ms = round((time.monotonic() - self._started) * 1000)
         return message
 
     def _end(self, *events: AssistantEvent) -> None:

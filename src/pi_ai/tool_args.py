@@ -6,10 +6,11 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from pi_ai._coercion import coerce
-from pi_ai._schema import ParameterSchema
+from pi_ai._schema import InvalidSchemaError, ParameterSchema
 from pi_ai._schema_errors import Problem, find_problems
 from pi_ai.errors import ToolArgumentsError
 from pi_ai.json_text import js_json
@@ -64,12 +65,8 @@ def coerce_tool_arguments(tool: Tool, call: ToolCall) -> JsonObject:
         raise ToolArgumentsError(
             f'Invalid arguments for tool "{tool.name}": {call.arguments_error}'
         )
-    try:
+    with _schema_faults(tool):
         return coerce(call.arguments, _schema_of(tool))
-    except RecursionError:
-        raise _too_deep(tool) from None
-    except ValueError as error:
-        raise _broken_schema(tool, error) from error
 
 
 def find_argument_problems(tool: Tool, arguments: JsonObject) -> list[Problem]:
@@ -77,13 +74,9 @@ def find_argument_problems(tool: Tool, arguments: JsonObject) -> list[Problem]:
 
     Raises ValueError for an invalid schema.
     """
-    schema = _schema_of(tool)
-    try:
+    with _schema_faults(tool):
+        schema = _schema_of(tool)
         return [] if schema.accepts(arguments) else find_problems(arguments, schema)
-    except RecursionError:
-        raise _too_deep(tool) from None
-    except ValueError as error:
-        raise _broken_schema(tool, error) from error
 
 
 def tool_arguments_error(
@@ -94,9 +87,12 @@ def tool_arguments_error(
         f"  - {'.'.join(map(str, problem.path)) or 'root'}: {problem.message}"
         for problem in problems
     )
+    try:
+        shown = js_json(received, indent=2)
+    except RecursionError:
+        shown = "(nested too deeply to be shown)"
     return ToolArgumentsError(
-        f'Validation failed for tool "{tool_name}":\n{lines}\n\n'
-        f"Received arguments:\n{js_json(received, indent=2)}"
+        f'Validation failed for tool "{tool_name}":\n{lines}\n\nReceived arguments:\n{shown}'
     )
 
 
@@ -110,11 +106,18 @@ def _schema_of(tool: Tool) -> ParameterSchema:
     return found[1]
 
 
-def _too_deep(tool: Tool) -> ToolArgumentsError:
-    return ToolArgumentsError(
-        f'Invalid arguments for tool "{tool.name}": they are nested too deeply'
-    )
+@contextmanager
+def _schema_faults(tool: Tool) -> Generator[None]:
+    """Name the tool in errors that are not about one value in the arguments."""
+    try:
+        yield
+    except InvalidSchemaError as error:
+        raise ValueError(f'Tool "{tool.name}" has an invalid parameter schema: {error}') from error
+    except RecursionError:
+        raise _unreadable(tool, "they are nested too deeply") from None
+    except ValueError as error:  # the validator's own: its recursion limit, a value that is no JSON
+        raise _unreadable(tool, str(error)) from error
 
 
-def _broken_schema(tool: Tool, error: ValueError) -> ValueError:
-    return ValueError(f'Tool "{tool.name}" has an invalid parameter schema: {error}')
+def _unreadable(tool: Tool, reason: str) -> ToolArgumentsError:
+    return ToolArgumentsError(f'Invalid arguments for tool "{tool.name}": {reason}')

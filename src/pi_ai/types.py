@@ -335,7 +335,7 @@ Compat: TypeAlias = dict[str, Any]
 """Facts about a server that differ from its wire format's norm (ai-core 2.7); keys in camelCase."""
 
 
-class Model(Wire, kw_only=True, frozen=True):
+class Model(Struct, rename="camel", omit_defaults=True, kw_only=True, frozen=True):
     """A model and where it is served. `context_window` 0 or less means unknown.
 
     Frozen; `msgspec.structs.replace(model, ...)` gives one that differs.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import msgspec
 
 from pi_ai.events import Snapshot
 from pi_ai.json_text import js_json_bytes, parse_json
-from pi_ai.types import AssistantMessage, JsonValue
+from pi_ai.types import AssistantMessage, JsonObject, JsonValue
 
 __all__ = ("decode", "encode", "from_json_value", "to_json_value")
 
@@ -85,7 +85,7 @@ def from_json_value(value: JsonValue, kind: Any) -> Any:
         return msgspec.convert(mended, kind, dec_hook=_read)
 
 
-_EMPTY_CONTENT: dict[str, JsonValue] = {
+_EMPTY_CONTENT: JsonObject = {
     "system": "",
     "user": [],
     "assistant": [],
@@ -93,15 +93,16 @@ _EMPTY_CONTENT: dict[str, JsonValue] = {
 }
 
 
-def _mend(value: Any) -> Any:
+def _mend(value: JsonValue) -> JsonValue:
     """`value` with empty content where a message has none; the same object if nothing changes."""
     if isinstance(value, list):
-        items = [_mend(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        changed = any(a is not b for a, b in zip(items, value, strict=True))
-        return items if changed else value  # pyright: ignore[reportUnknownVariableType]
+        items = cast("list[JsonValue]", value)
+        mended = [_mend(item) for item in items]
+        changed = any(a is not b for a, b in zip(mended, items, strict=True))
+        return mended if changed else items
     if not isinstance(value, dict):
         return value
-    record: dict[str, Any] = value
+    record = cast("JsonObject", value)
     if isinstance(record.get("messages"), list):
         return {**record, "messages": _mend(record["messages"])}
     role = record.get("role")

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
 from pi_ai.http.transport import merge_headers
-from pi_ai.identity import identity_headers
+from pi_ai.identity import copilot_headers, identity_headers
 from pi_ai.json_text import sanitize_surrogates
 from pi_ai.replay import (
     normalize_anthropic_tool_call_id,
@@ -195,7 +195,16 @@ def build_request(
     if compat.fallback_models:
         body["fallbacks"] = [{"model": fallback["model"]} for fallback in compat.fallback_models]
     betas = _betas(model, compat, subscription, thinking, bool(tools))
-    headers = _headers(model, compat, options, api_key, extra_headers, betas, retention)
+    headers = _headers(
+        model,
+        messages,
+        options,
+        compat,
+        api_key=api_key,
+        extra=extra_headers,
+        betas=betas,
+        retention=retention,
+    )
     return AnthropicRequest(headers, body, subscription, tools, effort)
 
 
@@ -492,7 +501,7 @@ def _betas(
     thinking: _Thinking,
     has_tools: bool,
 ) -> list[str]:
-    betas = list(_SUBSCRIPTION_BETAS) if subscription else []
+    betas: list[str] = [*_SUBSCRIPTION_BETAS] if subscription else []
     if has_tools and not compat.eager_tool_input:
         betas.append("fine-grained-tool-streaming-2025-05-14")
     if (
@@ -512,10 +521,12 @@ def _betas(
 
 def _headers(
     model: Model,
-    compat: AnthropicCompat,
+    messages: Sequence[Message],
     options: StreamOptions,
+    compat: AnthropicCompat,
+    *,
     api_key: str | None,
-    extra_headers: Mapping[str, str | None],
+    extra: Mapping[str, str | None],
     betas: Sequence[str],
     retention: CacheRetention,
 ) -> dict[str, str]:
@@ -540,7 +551,7 @@ def _headers(
         if session_id and compat.affinity_headers and retention != "none":
             openrouter = compat.affinity_format == "openrouter"
             own["x-session-id" if openrouter else "x-session-affinity"] = session_id
-    merged = merge_headers(own, model.headers, extra_headers)
+    merged = merge_headers(own, model.headers, copilot_headers(model, messages), extra)
     told = {name.lower(): value for name, value in merged.items()}
     if "anthropic-beta" in told:
         betas = [part.strip() for part in (told["anthropic-beta"] or "").split(",")]

@@ -5,7 +5,7 @@ Source: providers spec, section 4.6.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.thinking import get_thinking_budget
@@ -113,10 +113,10 @@ class _Fields:
         """A template's values, its variables filled in; a field without values is left out."""
         values: JsonObject = {}
         for key, value in template.items():
-            if not (isinstance(value, dict) and "$var" in value):
+            variable = cast("JsonObject", value) if isinstance(value, dict) else {}
+            if "$var" not in variable:
                 values[key] = value
                 continue
-            variable: dict[str, Any] = value
             filled = None
             if effort is not None or not variable.get("omitWhenOff"):
                 filled = self._variable(variable["$var"], effort)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from msgspec import Struct
 
@@ -16,13 +16,12 @@ from pi_ai.api._completions_messages import build_messages
 from pi_ai.api._completions_reasoning import reasoning_fields, thinking_budget
 from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
 from pi_ai.http.transport import merge_headers
-from pi_ai.identity import identity_headers
+from pi_ai.identity import copilot_headers, identity_headers
 from pi_ai.thinking import clamp_thinking_level, resolve_sampling_params
 from pi_ai.transcript import resolve_transcript, resolve_transcript_tools
 from pi_ai.types import (
     AssistantMessage,
     CacheRetention,
-    Identity,
     JsonObject,
     JsonValue,
     Message,
@@ -118,7 +117,15 @@ def build_request(
         _mark_for_cache(body, long=retention == "long" and bool(compat.long_cache))
     sampling = resolve_sampling_params(model, wanted.effort, options.get("sampling_params"))
     body.update(sampling or {})
-    headers = _headers(model, compat, api_key, extra_headers, session_id, options.get("identity"))
+    headers = _headers(
+        model,
+        messages,
+        options,
+        compat,
+        api_key=api_key,
+        extra=extra_headers,
+        session_id=session_id,
+    )
     return CompletionsRequest(headers, body)
 
 
@@ -222,11 +229,11 @@ def _mark_for_cache(body: JsonObject, *, long: bool) -> None:
 
 
 def _mark_text(message: JsonObject, marker: JsonObject) -> bool:
-    content: Any = message.get("content")
+    content: JsonValue = message.get("content")
     if isinstance(content, str) and content:
         message["content"] = [{"type": "text", "text": content, "cache_control": marker}]
         return True
-    parts: list[JsonObject] = content if isinstance(content, list) else []
+    parts = cast("list[JsonObject]", content) if isinstance(content, list) else []
     for part in reversed(parts):
         if part["type"] == "text":
             part["cache_control"] = marker
@@ -239,13 +246,15 @@ def _mark_text(message: JsonObject, marker: JsonObject) -> bool:
 
 def _headers(
     model: Model,
+    messages: Sequence[Message],
+    options: StreamOptions,
     compat: CompletionsCompat,
+    *,
     api_key: str | None,
-    extra_headers: Mapping[str, str | None],
+    extra: Mapping[str, str | None],
     session_id: str | None,
-    identity: Identity | None,
 ) -> dict[str, str]:
-    own = {"Accept": "application/json", **identity_headers(model, identity)}
+    own = {"Accept": "application/json", **identity_headers(model, options.get("identity"))}
     if api_key:
         own["Authorization"] = f"Bearer {api_key}"
     affinity: dict[str, str] = {}
@@ -258,5 +267,5 @@ def _headers(
             case _:
                 names = ["session_id", "x-client-request-id", "x-session-affinity"]
         affinity = dict.fromkeys(names, session_id)
-    merged = merge_headers(own, model.headers, affinity, extra_headers)
+    merged = merge_headers(own, model.headers, copilot_headers(model, messages), affinity, extra)
     return {name: value for name, value in merged.items() if value is not None}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from pi_ai.errors import ProviderStatusError
+from pi_ai.errors import ProviderError, ProviderStatusError
 from pi_ai.events import AssistantEvent
 from pi_ai.http.retry import is_retryable_status, retry_after_seconds, retry_request
 from pi_ai.http.sse import SseDecoder, SseRecord
@@ -23,6 +24,7 @@ from pi_ai.wire import encode
 __all__ = ("Exchange", "RecordDecoder", "decoded", "exchange", "join_url")
 
 _ERROR_BODY_BYTES = 1 << 20
+_ERROR_BODY_SECONDS = 10.0
 _DEFAULT_TIMEOUT_MS = 600_000
 _DEFAULT_IDLE_TIMEOUT_MS = 300_000
 _DEFAULT_MAX_RETRY_DELAY_MS = 60_000
@@ -49,6 +51,11 @@ class Exchange:
 
     def __init__(self, response: HttpResponse) -> None:
         self._response = response
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, 2xx."""
+        return self._response.status
 
     async def records(self) -> AsyncGenerator[list[SseRecord], None]:
         """The server-sent events of one network read at a time."""
@@ -101,7 +108,7 @@ async def exchange(
     headers: Mapping[str, str],
     body: JsonObject,
     error_text: ErrorText,
-) -> AsyncIterator[Exchange]:
+) -> AsyncGenerator[Exchange, None]:
     """POST `body` and give the response, once a status of 2xx was received.
 
     Retries as the options say. Raises `ProviderStatusError` with `error_text` for other statuses,
@@ -160,7 +167,11 @@ async def _observe(
 
 
 async def _status_error(response: HttpResponse, error_text: ErrorText) -> ProviderStatusError:
-    body = await response.read(_ERROR_BODY_BYTES)
+    body = b""
+    # The status says enough: a body that stalls or breaks off must not hide it.
+    with suppress(TimeoutError, ProviderError):
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            body = await response.read(_ERROR_BODY_BYTES)
     headers = response.headers
     return ProviderStatusError(
         error_text(response.status, body),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from pi_ai.auth.resolve import has_credential_header
 from pi_ai.env import get_provider_env
+from pi_ai.errors import ModelsError
 from pi_ai.provider import Call
 from pi_ai.types import CacheRetention
 
-__all__ = ("resolve_cache_retention",)
+__all__ = ("require_credentials", "resolve_cache_retention")
 
 
 def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
@@ -20,3 +22,10 @@ def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
     if told is not None:
         return told
     return "long" if get_provider_env("PI_CACHE_RETENTION", call.env) == "long" else "short"
+
+
+def require_credentials(call: Call[Struct]) -> None:
+    """Raise `ModelsError` for a request that would be sent without credentials it needs."""
+    own = {**(call.model.headers or {}), **call.headers}
+    if not (call.api_key or call.keyless or has_credential_header(own)):
+        raise ModelsError(f"No API key for provider: {call.model.provider}", code="auth")

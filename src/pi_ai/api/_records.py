@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
 from pi_ai.json_text import parse_json_with_repair
+from pi_ai.types import JsonObject, JsonValue
 
 __all__ = ("read_record",)
 
@@ -28,25 +30,22 @@ def read_record(decoder: msgspec.json.Decoder[T], kind: type[T], data: bytes) ->
         return _lenient(value, kind)
 
 
-def _lenient(value: Any, kind: type[T]) -> T:
-    found: dict[str, Any] = {}
-    if isinstance(value, dict):
-        for field in msgspec.structs.fields(kind):
-            if field.encode_name not in value:
-                continue
-            item: Any = value[field.encode_name]
-            nested = _struct_in(field.type)
-            if nested is not None and isinstance(item, dict):
-                found[field.name] = _lenient(item, nested)
-                continue
-            if nested is not None and isinstance(item, list):
-                items: list[Any] = item
-                found[field.name] = [_lenient(each, nested) for each in items]
-                continue
-            try:
+def _lenient(value: JsonValue, kind: type[T]) -> T:
+    told = cast("JsonObject", value) if isinstance(value, dict) else {}
+    found: JsonObject = {}
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name not in told:
+            continue
+        item: JsonValue = told[field.encode_name]
+        nested = _struct_in(field.type)
+        if nested is not None and isinstance(item, dict):
+            found[field.name] = _lenient(cast("JsonObject", item), nested)
+        elif nested is not None and isinstance(item, list):
+            items = cast("list[JsonValue]", item)
+            found[field.name] = [_lenient(each, nested) for each in items]
+        else:
+            with suppress(msgspec.ValidationError):
                 found[field.name] = msgspec.convert(item, field.type, strict=True)
-            except msgspec.ValidationError:
-                continue
     return kind(**found)
 
 

@@ -18,17 +18,26 @@ from pi_ai.api._anthropic_request import (
     build_request,
 )
 from pi_ai.api._exchange import decoded, exchange, join_url
-from pi_ai.api._options import resolve_cache_retention
+from pi_ai.api._options import require_credentials, resolve_cache_retention
 from pi_ai.api._records import read_record
 from pi_ai.builder import MessageBuilder
 from pi_ai.cost import apply_billed_cost
-from pi_ai.errors import ModelsError, ProviderError, ProviderProtocolError
+from pi_ai.errors import ProviderError, ProviderProtocolError
 from pi_ai.events import AssistantEvent
 from pi_ai.http.sse import SseRecord
 from pi_ai.json_text import js_json, parse_json
 from pi_ai.provider import Call
 from pi_ai.stream import EventBatches
-from pi_ai.types import Diagnostic, JsonObject, Model, ModelCost, StopReason, Usage, now_ms
+from pi_ai.types import (
+    Diagnostic,
+    JsonObject,
+    JsonValue,
+    Model,
+    ModelCost,
+    StopReason,
+    Usage,
+    now_ms,
+)
 
 __all__ = ("AnthropicOptions", "Decoder", "stream")
 
@@ -45,8 +54,7 @@ _STOP_REASONS: dict[str, StopReason] = {
 
 async def stream(call: Call[AnthropicOptions]) -> EventBatches:
     """One request over `anthropic-messages`. See `pi_ai.provider.Adapter`."""
-    if not _has_credentials(call):
-        raise ModelsError(f"No API key for provider: {call.model.provider}", code="auth")
+    require_credentials(call)
     request = build_request(
         call.model,
         call.messages,
@@ -68,18 +76,14 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
         error_text=error_text,
     ) as response:
         yield [message.start()]
+        if response.status == 204:
+            raise ProviderProtocolError(
+                "Attempted to iterate over an Anthropic response with no body", retryable=True
+            )
         async with aclosing(decoded(call, response, decoder)) as batches:
             async for events in batches:
                 yield events
     decoder.close()
-
-
-def _has_credentials(call: Call[AnthropicOptions]) -> bool:
-    names = {"authorization", "x-api-key", "cf-aig-authorization"}
-    own = any(
-        name.lower() in names and value and value.strip() for name, value in call.headers.items()
-    )
-    return bool(call.api_key) or own or call.keyless
 
 
 def error_text(status: int, body: bytes) -> str:
@@ -308,8 +312,9 @@ class Decoder:
             case _:
                 raise ProviderError(f"Unhandled stop reason: {reason}")
 
-    def _note_transformations(self, told: Any) -> None:
-        for item in told if isinstance(told, list) else ():
+    def _note_transformations(self, told: JsonValue) -> None:
+        items = cast("list[JsonValue]", told) if isinstance(told, list) else []
+        for item in items:
             if isinstance(item, dict):
                 entry = cast("JsonObject", item)
                 kept = {key: entry[key] for key in ("type", "path", "reason") if key in entry}
@@ -385,7 +390,8 @@ def _update(usage: Usage, told: _Usage) -> None:
 
 def _fallback_prices(model: Model, used: str) -> ModelCost | None:
     """The prices of the model that stood in for the one asked for, if it was allowed to."""
-    for fallback in (model.compat or {}).get("allowedFallbackModels") or []:
+    allowed: list[JsonObject] = (model.compat or {}).get("allowedFallbackModels") or []
+    for fallback in allowed:
         if fallback.get("provider") == model.provider and fallback.get("model") == used:
             return msgspec.convert(fallback.get("cost") or {}, ModelCost)
     return None

@@ -16,11 +16,11 @@ from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._completions_messages import is_reasoning_detail
 from pi_ai.api._completions_request import CompletionsOptions, build_request
 from pi_ai.api._exchange import decoded, exchange, join_url
-from pi_ai.api._options import resolve_cache_retention
+from pi_ai.api._options import require_credentials, resolve_cache_retention
 from pi_ai.api._records import read_record
 from pi_ai.builder import MessageBuilder
 from pi_ai.cost import apply_billed_cost
-from pi_ai.errors import ModelsError, ProviderError, ProviderProtocolError
+from pi_ai.errors import ProviderError, ProviderProtocolError
 from pi_ai.events import AssistantEvent
 from pi_ai.http.sse import SseRecord
 from pi_ai.json_text import js_json, parse_json
@@ -44,8 +44,7 @@ _STOP_REASONS: dict[str, StopReason] = {
 
 async def stream(call: Call[CompletionsOptions]) -> EventBatches:
     """One request over `openai-completions`. See `pi_ai.provider.Adapter`."""
-    if not _has_credentials(call):
-        raise ModelsError(f"No API key for provider: {call.model.provider}", code="auth")
+    require_credentials(call)
     compat = CompletionsCompat(call.model)
     request = build_request(
         call.model,
@@ -68,19 +67,18 @@ async def stream(call: Call[CompletionsOptions]) -> EventBatches:
         error_text=error_text,
     ) as response:
         yield [message.start()]
-        async with aclosing(decoded(call, response, decoder)) as batches:
-            async for events in batches:
-                yield events
-    yield decoder.ends()
+        if response.status == 204:
+            raise ProviderProtocolError(
+                "Attempted to iterate over a response with no body", retryable=True
+            )
+        try:
+            async with aclosing(decoded(call, response, decoder)) as batches:
+                async for events in batches:
+                    yield events
+        finally:
+            decoder.sign()
+    yield message.end_open_blocks()
     decoder.close()
-
-
-def _has_credentials(call: Call[CompletionsOptions]) -> bool:
-    names = {"authorization", "cf-aig-authorization"}
-    own = any(
-        name.lower() in names and value and value.strip() for name, value in call.headers.items()
-    )
-    return bool(call.api_key) or own or call.keyless
 
 
 def error_text(status: int, body: bytes) -> str:
@@ -198,10 +196,11 @@ class Decoder:
 
     def feed(self, record: SseRecord) -> list[AssistantEvent]:
         """The events of one record. Raises `ProviderError` when the server reports a failure."""
-        if record.data.strip() == b"[DONE]":
+        data = record.data.strip()
+        if data == b"[DONE]":
             self.finished = True
             return []
-        if record.event.startswith("thread."):
+        if not data or record.event.startswith("thread."):
             return []
         try:
             chunk = read_record(_READER, _Chunk, record.data)
@@ -273,11 +272,10 @@ class Decoder:
             self._message.sign(self._thinking, "reasoning_content" if opencode else field)
         return [start]
 
-    def ends(self) -> list[AssistantEvent]:
-        """The end events of all blocks, once the stream is over."""
+    def sign(self) -> None:
+        """Sign the thinking with the reasoning details, once the stream is over or failed."""
         if self._details and self._thinking is not None:
             self._message.replace_signature(self._thinking, js_json(self._details))
-        return self._message.end_open_blocks()
 
     def close(self) -> None:
         """Judge the ended stream. Raises `ProviderError` unless it is a complete answer."""

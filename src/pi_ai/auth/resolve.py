@@ -1,6 +1,6 @@
 """Which credentials a request uses: the caller's key, else the environment's.
 
-Source: ai-core spec, section 12.3.
+Source: ai-core spec, section 12.3; providers spec, section 3.8.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from pi_ai.errors import ModelsError
 from pi_ai.provider import ProviderSpec
 from pi_ai.types import Model
 
-__all__ = ("ResolvedAuth", "is_configured", "resolve_auth")
+__all__ = (
+    "ResolvedAuth",
+    "has_credential_header",
+    "is_configured",
+    "resolve_auth",
+    "resolve_base_url",
+)
 
 _BEARER_VARIABLES = frozenset({"ANTHROPIC_AUTH_TOKEN"})
+_CREDENTIAL_HEADERS = frozenset({"authorization", "cf-aig-authorization", "x-api-key"})
+_URL_VARIABLES = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,34 +43,65 @@ def resolve_auth(
     model: Model,
     *,
     api_key: str | None,
+    headers: Mapping[str, str | None],
     env: Mapping[str, str] | None,
 ) -> ResolvedAuth:
-    """The credentials for a request to `model`.
+    """The credentials for a request to `model`; `headers` are the request's own.
 
-    A server on this machine or in a private network, and one of a provider that says so, is
-    asked without credentials when there are none. Raises `ModelsError` with what would supply
-    them.
+    A request with a credential header of its own, one to a server on this machine or in a private
+    network, and one to a provider that says so, needs none. Raises `ModelsError` with what would
+    supply them.
     """
     if api_key and api_key.strip():
-        return ResolvedAuth(api_key=api_key, source="api_key option")
-    for name in find_env_keys(model.provider, env):
+        return _with_key(model, api_key, "api_key option")
+    for name in dict.fromkeys([*find_env_keys(model.provider, env), *_own_variables(provider)]):
         value = get_provider_env(name, env)
+        if value is None or not value.strip():
+            continue
         if name in _BEARER_VARIABLES:
             return ResolvedAuth(headers={"Authorization": f"Bearer {value}"}, source=name)
-        return ResolvedAuth(api_key=value, source=name)
-    for name in _own_variables(provider):
-        if value := get_provider_env(name, env):
-            return ResolvedAuth(api_key=value, source=name)
+        return _with_key(model, value, name)
+    if has_credential_header(headers):
+        return ResolvedAuth(source="request headers")
     if (provider is not None and not provider.needs_key) or _is_nearby(model.base_url):
         return ResolvedAuth(source="none needed", keyless=True)
     raise ModelsError(_missing_text(provider, model), code="auth")
+
+
+def _with_key(model: Model, key: str, source: str) -> ResolvedAuth:
+    if model.provider == "cloudflare-ai-gateway":  # the other headers would go on to the model
+        own: dict[str, str | None] = {
+            "cf-aig-authorization": f"Bearer {key}",
+            "Authorization": None,
+            "x-api-key": None,
+        }
+        return ResolvedAuth(headers=own, source=source)
+    return ResolvedAuth(api_key=key, source=source)
+
+
+def has_credential_header(headers: Mapping[str, str | None]) -> bool:
+    """Whether `headers` bring credentials of their own."""
+    return any(
+        name.lower() in _CREDENTIAL_HEADERS and value is not None and bool(value.strip())
+        for name, value in headers.items()
+    )
+
+
+def resolve_base_url(base_url: str, env: Mapping[str, str] | None) -> str:
+    """`base_url` with its `{CLOUDFLARE_...}` places filled in; unknown ones stay as they are."""
+    for name in _URL_VARIABLES:
+        place = f"{{{name}}}"
+        if place in base_url and (value := get_provider_env(name, env)):
+            base_url = base_url.replace(place, value)
+    return base_url
 
 
 def is_configured(provider: ProviderSpec, env: Mapping[str, str] | None = None) -> bool:
     """Whether requests to a provider would find credentials, or need none."""
     if not provider.needs_key or find_env_keys(provider.id, env):
         return True
-    return any(get_provider_env(name, env) for name in _own_variables(provider))
+    values = (get_provider_env(name, env) for name in _own_variables(provider))
+    return any(value is not None and value.strip() for value in values)
 
 
 def _own_variables(provider: ProviderSpec | None) -> tuple[str, ...]:

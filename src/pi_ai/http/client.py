@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from io import BytesIO
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,10 @@ from pi_ai.http.transport import HttpRequest
 
 __all__ = ("AiohttpTransport",)
 
+# aiohttp warns of larger bodies given as bytes, since it would write them in one go.
+_LARGE_BODY_BYTES = 1 << 20
+# Servers behind several proxies send long headers (policies, traces); aiohttp's limit is 8 KB.
+_HEADER_LINE_BYTES = 1 << 16
 # How long the end of a body may keep an otherwise finished exchange, so that its connection can
 # be used again: most servers send the last bytes of a stream together with its end marker.
 _DRAIN_SECONDS = 0.05
@@ -36,7 +41,7 @@ class AiohttpTransport:
         return f"<AiohttpTransport, {len(self._pools)} loops>"
 
     @asynccontextmanager
-    async def post(self, request: HttpRequest) -> AsyncIterator[AiohttpResponse]:
+    async def post(self, request: HttpRequest) -> AsyncGenerator[AiohttpResponse, None]:
         """See `Transport.post`."""
         session = await self._session()
         raw = await _send(session, request)
@@ -59,21 +64,24 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None or pool.session.closed:
-            pool = self._pools[loop] = _Pool()
+            pool = self._pools[loop] = _Pool(lambda: self._pools.pop(loop, None))
             await pool.open()
         return pool.session
 
 
 class _Pool:
-    """The connections of one event loop."""
+    """The connections of one event loop. `forget` is called when they are closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[], object]) -> None:
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+            max_line_size=_HEADER_LINE_BYTES,
+            max_field_size=_HEADER_LINE_BYTES,
         )
+        self._forget = forget
         self.keeper = self._keep()
 
     async def open(self) -> None:
@@ -84,24 +92,28 @@ class _Pool:
         try:
             yield
         finally:
+            self._forget()  # the session holds its loop, which the transport knows only weakly
             await self.session.close()
 
 
 async def _send(session: aiohttp.ClientSession, request: HttpRequest) -> aiohttp.ClientResponse:
     limit = request.header_timeout_ms
+    body = request.body if len(request.body) < _LARGE_BODY_BYTES else BytesIO(request.body)
     try:
         async with asyncio.timeout(limit / 1000 if limit else None):
             return await session.post(
                 request.url,
-                data=request.body,
+                data=body,
                 headers=request.headers,
                 proxy=_proxy_for(request.url),
                 allow_redirects=False,  # a redirect would carry the key to another host
             )
     except TimeoutError as error:
         raise ProviderTimeoutError("Request timed out.", retryable=True) from error
-    except aiohttp.InvalidURL as error:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise ProviderError(f"Invalid URL: {request.url!r}. Check the model's base_url.") from error
+    except ValueError as error:  # a line break in a header; the text names no value
+        raise ProviderError(f"Invalid request header: {error}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise ProviderConnectionError(
             f"Connection error.: {_cause_text(error)}", retryable=True
@@ -152,11 +164,12 @@ class AiohttpResponse:
         """The rest of the body, at most `limit_bytes` of it."""
         pieces: list[bytes] = []
         size = 0
-        async for chunk in self.chunks():
-            pieces.append(chunk)
-            size += len(chunk)
-            if size >= limit_bytes:
-                break
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                pieces.append(chunk)
+                size += len(chunk)
+                if size >= limit_bytes:
+                    break
         return b"".join(pieces)[:limit_bytes]
 
     async def finish(self) -> None:
@@ -234,7 +247,7 @@ def _proxy_for(url: str) -> str | None:
         return None
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if urllib.request.proxy_bypass_environment(host, proxies):
+    if urllib.request.proxy_bypass(host):  # by the environment alone, as there are proxies in it
         return None
     proxy = proxies.get(parts.scheme)
     return proxy if proxy and urlsplit(proxy).scheme in {"http", "https"} else None

@@ -84,4 +84,6 @@ class SseDecoder:
                 self._event = line[6:].removeprefix(b" ").decode("utf-8", "replace")
             elif line == b"data":
                 self._data.append(b"")
+            elif line == b"event":
+                self._event = ""
         return records

@@ -235,7 +235,11 @@ def _text_of(message: Message) -> str:
             tools = [f"tool+:{js_json(msgspec.to_builtins(t))}" for t in message.tools_added or ()]
             gone = [f"tool-:{tool.name}" for tool in message.tools_removed or ()]
             return "\n".join([get_system_message_text(message), *tools, *gone])
-        case UserMessage() if isinstance(message.content, str):
-            return message.content
-        case UserMessage() | AssistantMessage() | ToolResultMessage():
-            return "\n".join(_block_text(block) for block in message.content)
+        case UserMessage(content=content):
+            if isinstance(content, str):
+                return content
+            return "\n".join(_block_text(block) for block in content)
+        case AssistantMessage(content=blocks):
+            return "\n".join(_block_text(block) for block in blocks)
+        case ToolResultMessage(content=blocks):
+            return "\n".join(_block_text(block) for block in blocks)

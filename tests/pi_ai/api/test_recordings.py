@@ -92,7 +92,7 @@ def plain(value: Any, *, name: str = "") -> Any:
 def departures(golden: Any) -> Any:
     """Upstream's result with what this library makes differently of the same bytes."""
     # Content that comes as a list of parts: upstream writes each part as `[object Object]`, the
-    # text of the parts is read here (there is none in the recorded ones). Providers spec, section 8.
+    # text of the parts is read here (there is none in the recorded ones). Providers spec, 8.
     golden = json.loads(json.dumps(golden).replace("[object Object]", ""))
     golden["events"] = [e for e in golden["events"] if not isinstance(e.get("delta"), list)]
     return golden
