@@ -324,6 +324,13 @@ class MessageBuilder:
             setattr(message, name, _copy_change(value))
         return message
 
+    def usage_at(self, position: int, /) -> Usage:
+        """The usage after the first `position` changes."""
+        for mark, name, value in reversed(self._changes):
+            if name == "usage" and mark <= position:
+                return value
+        return Usage()
+
     def message(self) -> AssistantMessage:
         """The message with everything in it, silent changes included."""
         return self.message_at(self._position + 1)

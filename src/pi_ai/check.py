@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -56,9 +55,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     hints = _hints()
     for name, value in options.items():
         if name not in hints:
-            near = get_close_matches(name, hints, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise TypeError(f"Unknown option: {name}.{hint}")
+            raise TypeError(f"Unknown option: {name}.{_near(name, hints)}")
         if value is not None and (wanted := _mismatch(hints[name], value)):
             raise TypeError(f"{name}: {wanted}")
 
@@ -82,6 +79,13 @@ def _mismatch(hint: Any, value: object) -> str | None:
     except msgspec.ValidationError as error:
         return str(error)
     return None
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # for error texts only
+
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _kind(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
-from pi_ai.types import AssistantMessage, ToolCall
+from pi_ai.types import AssistantMessage, ToolCall, Usage
 
 __all__ = (
     "AssistantEvent",
@@ -43,6 +43,10 @@ class MessageHistory(Protocol):
         """A new message object, equal to the message after its first `position` changes."""
         ...
 
+    def usage_at(self, position: int, /) -> Usage:
+        """The usage of that message, without building the rest."""
+        ...
+
 
 class Snapshot:
     """A moment of a growing message: cheap to hold, built when it is looked at."""
@@ -58,6 +62,10 @@ class Snapshot:
         """The message at this moment, a new object at every call."""
         return self.history.message_at(self.position)
 
+    def usage(self) -> Usage:
+        """The usage at this moment; cheaper than `message().usage`."""
+        return self.history.usage_at(self.position)
+
     def __repr__(self) -> str:
         return f"<Snapshot {self.position}>"
 
@@ -72,6 +80,9 @@ class _Fixed(Struct, frozen=True):
 
     def message_at(self, _position: int, /) -> AssistantMessage:
         return self.message
+
+    def usage_at(self, _position: int, /) -> Usage:
+        return self.message.usage
 
 
 class UpdateEvent(Struct, frozen=True, gc=False, rename="camel", tag_field="type"):

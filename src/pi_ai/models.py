@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from difflib import get_close_matches
 from typing import Unpack
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pi_ai.auth.resolve import is_configured, resolve_auth, resolve_base_url
+from pi_ai.auth.resolve import ResolvedAuth, is_configured, resolve_auth, resolve_base_url
 from pi_ai.builder import MessageBuilder
 from pi_ai.catalog.loader import load_models
 from pi_ai.catalog.providers import PROVIDERS
@@ -83,6 +82,19 @@ class Models:
         """The models of providers whose credentials are there."""
         rows = self._providers.values()
         return [m for row in rows if is_configured(row, env) for m in self.get_models(row.id)]
+
+    def check_credentials(self, model: Model, **options: Unpack[StreamOptions]) -> None:
+        """Raise `ModelsError` if a request with these options would find no credentials."""
+        self._auth(model, options)
+
+    def _auth(self, model: Model, options: StreamOptions) -> ResolvedAuth:
+        return resolve_auth(
+            self._providers.get(model.provider),
+            model,
+            api_key=options.get("api_key"),
+            headers=merge_headers(model.headers, options.get("headers")),
+            env=options.get("env") or {},
+        )
 
     def set_provider(self, provider: ProviderSpec, models: Iterable[Model] = ()) -> None:
         """Add a provider, or replace the one of that id; `models` come on top of built-in ones."""
@@ -156,8 +168,7 @@ class Models:
         if provider is None and not model.base_url:
             raise ModelsError(f"Unknown provider: {model.provider}", code="provider")
         env = options.get("env") or {}
-        told = merge_headers(model.headers, options.get("headers"))
-        auth = resolve_auth(provider, model, api_key=options.get("api_key"), headers=told, env=env)
+        auth = self._auth(model, options)
         session = opencode_session_headers(model, options.get("session_id"))
         call = Call(
             model=replace(model, base_url=resolve_base_url(model.base_url, env)),
@@ -168,7 +179,7 @@ class Models:
             transport=self._connect(),
             api_key=auth.api_key,
             keyless=auth.keyless,
-            headers=merge_headers(session, auth.headers, told),
+            headers=merge_headers(session, auth.headers, model.headers, options.get("headers")),
             env=env,
         )
         async with aclosing(load_adapter(found)(call)) as batches:
@@ -185,6 +196,8 @@ class Models:
 
 def _near(word: str, known: Iterable[str]) -> str:
     """A sentence with the known words most like `word`."""
+    from difflib import get_close_matches  # for error texts only
+
     names = list(known)
     folded = {name.lower(): name for name in names}
     found = [name for name in names if word and word.lower() in name.lower()][:5]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast
 
 from msgspec import Struct
@@ -27,8 +26,7 @@ Options = TypeVar("Options", bound=Struct, covariant=True)
 """The options struct of one adapter."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call(Generic[Options]):
+class Call(Struct, Generic[Options], frozen=True, kw_only=True):
     """One request as an adapter sees it: everything resolved, nothing sent.
 
     `messages` is the transcript, prompt and tools inside its system messages. `headers` are those
@@ -39,14 +37,17 @@ class Call(Generic[Options]):
 
     model: Model
     messages: Sequence[Message]
-    options: StreamOptions = field(repr=False)
+    options: StreamOptions
     adapter: Options | None
     message: MessageBuilder
     transport: Transport
-    api_key: str | None = field(repr=False)
+    api_key: str | None
     keyless: bool = False
-    headers: Mapping[str, str | None] = field(repr=False)
-    env: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str | None]
+    env: Mapping[str, str]
+
+    def __repr__(self) -> str:  # options, key, headers and env may hold secrets
+        return f"<Call of {self.model.provider}/{self.model.id}, {len(self.messages)} messages>"
 
 
 class Adapter(Protocol):
@@ -60,8 +61,7 @@ class Adapter(Protocol):
     def __call__(self, call: Call[Struct], /) -> EventBatches: ...
 
 
-@dataclass(frozen=True)
-class ProviderSpec:
+class ProviderSpec(Struct, frozen=True):
     """A provider: where it is, which variables hold its key, and formats of its own.
 
     `env` lists the variables in the order they are tried. `apis` adds wire formats to
@@ -73,7 +73,7 @@ class ProviderSpec:
     name: str = ""
     base_url: str = ""
     env: Sequence[str] = ()
-    apis: Mapping[str, str | Adapter] = field(default_factory=dict[str, "str | Adapter"])
+    apis: Mapping[str, str | Adapter] = {}
     needs_key: bool = True
 
 

@@ -1,1 +1,33 @@
-"""."""
+"""The whole stack behind one call.
+
+async with create_agent(model="anthropic/claude-sonnet-4-5", cwd=".") as agent:
+    await agent.prompt("Fix the failing test")
+    print(agent.last_assistant_text())
+"""
+
+from __future__ import annotations
+
+from pi_sdk.agent_session import AgentSession
+from pi_sdk.errors import ModelChoiceError, NoModelError, PromptRejectedError, SdkError
+from pi_sdk.events import (
+    AgentSettledEvent,
+    QueueUpdateEvent,
+    RunEndEvent,
+    SessionEvent,
+    ThinkingLevelChangedEvent,
+)
+from pi_sdk.sdk import create_agent
+
+__all__ = (
+    "AgentSession",
+    "AgentSettledEvent",
+    "ModelChoiceError",
+    "NoModelError",
+    "PromptRejectedError",
+    "QueueUpdateEvent",
+    "RunEndEvent",
+    "SdkError",
+    "SessionEvent",
+    "ThinkingLevelChangedEvent",
+    "create_agent",
+)

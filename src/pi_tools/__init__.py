@@ -1,1 +1,98 @@
-"""."""
+"""Tools for a coding agent: read, write, edit and bash, bound to a working directory.
+
+The same logic runs over other machines through replaceable operations.
+"""
+
+from pi_tools.bash import BashSpawn, create_bash_tool
+from pi_tools.edit import create_edit_tool, prepare_edit_arguments
+from pi_tools.factory import (
+    CODING_TOOL_NAMES,
+    BashToolOptions,
+    EditToolOptions,
+    ReadToolOptions,
+    ToolOptions,
+    WriteToolOptions,
+    create_coding_tools,
+    create_tool,
+)
+from pi_tools.images import (
+    ImageOmittedError,
+    ImageResizeOptions,
+    ProcessedImage,
+    model_resize_options,
+    process_image,
+)
+from pi_tools.mutation_queue import with_file_mutation_queue
+from pi_tools.operations import (
+    BashOperations,
+    DetectsImages,
+    EditOperations,
+    KnowsFileSize,
+    LocalBashOperations,
+    LocalFileOperations,
+    ReadOperations,
+    StreamsFiles,
+    WriteOperations,
+)
+from pi_tools.os_errors import FileSystemError
+from pi_tools.process import (
+    CommandAbortedError,
+    CommandTimeoutError,
+    OnData,
+    kill_running_commands,
+)
+from pi_tools.read import create_read_tool
+from pi_tools.truncate import (
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_LINES,
+    TruncationResult,
+    format_size,
+    truncate_head,
+    truncate_line,
+    truncate_tail,
+)
+from pi_tools.write import create_write_tool
+
+__all__ = (
+    "CODING_TOOL_NAMES",
+    "DEFAULT_MAX_BYTES",
+    "DEFAULT_MAX_LINES",
+    "BashOperations",
+    "BashSpawn",
+    "BashToolOptions",
+    "CommandAbortedError",
+    "CommandTimeoutError",
+    "DetectsImages",
+    "EditOperations",
+    "EditToolOptions",
+    "FileSystemError",
+    "ImageOmittedError",
+    "ImageResizeOptions",
+    "KnowsFileSize",
+    "LocalBashOperations",
+    "LocalFileOperations",
+    "OnData",
+    "ProcessedImage",
+    "ReadOperations",
+    "ReadToolOptions",
+    "StreamsFiles",
+    "ToolOptions",
+    "TruncationResult",
+    "WriteOperations",
+    "WriteToolOptions",
+    "create_bash_tool",
+    "create_coding_tools",
+    "create_edit_tool",
+    "create_read_tool",
+    "create_tool",
+    "create_write_tool",
+    "format_size",
+    "kill_running_commands",
+    "model_resize_options",
+    "prepare_edit_arguments",
+    "process_image",
+    "truncate_head",
+    "truncate_line",
+    "truncate_tail",
+    "with_file_mutation_queue",
+)

@@ -356,15 +356,18 @@ class Decoder:
         return next(own, name)
 
     def _delta(self, index: int, delta: _Delta) -> Sequence[AssistantEvent]:
-        content_index, kind = self._blocks.get(index, (-1, ""))
-        match delta.type, kind:
-            case "text_delta", "text":
+        known = self._blocks.get(index)
+        if known is None:
+            return ()
+        content_index, kind = known
+        match delta.type:
+            case "text_delta" if kind == "text":
                 return [self._message.text(content_index, delta.text or "")]
-            case "input_json_delta", "tool_use":
+            case "input_json_delta" if kind == "tool_use":
                 return [self._message.tool_call(content_index, delta.partial_json or "")]
-            case "thinking_delta", "thinking":
+            case "thinking_delta" if kind == "thinking":
                 return [self._message.thinking(content_index, delta.thinking or "")]
-            case "signature_delta", "thinking":
+            case "signature_delta" if kind == "thinking":
                 self._message.sign(content_index, delta.signature or "")
             case _:
                 pass

@@ -173,6 +173,7 @@ class _Chunk(Struct):
 
 
 _READER = msgspec.json.Decoder(_Chunk)
+_NO_FUNCTION = _Function()
 
 
 class Decoder:
@@ -241,36 +242,41 @@ class Decoder:
 
     def _delta(self, delta: _Delta) -> list[AssistantEvent]:
         events: list[AssistantEvent] = []
-        for name in ("reasoning_content", "reasoning", "reasoning_text"):
-            piece = getattr(delta, name)
-            if piece and isinstance(piece, str):
-                events += self._open_thinking(name)
-                assert self._thinking is not None
-                events.append(self._message.thinking(self._thinking, piece))
-                break
-        for detail in _list(delta.reasoning_details):
-            if is_reasoning_detail(detail):
-                events += self._open_thinking(None)
-                _merge_detail(self._details, detail)
-        if text := _text_of(delta.content):
+        if delta.reasoning_content or delta.reasoning or delta.reasoning_text:
+            self._think(delta, events)
+        if delta.reasoning_details:
+            for detail in _list(delta.reasoning_details):
+                if is_reasoning_detail(detail):
+                    self._open_thinking(None, events)
+                    _merge_detail(self._details, detail)
+        if delta.content and (text := _text_of(delta.content)):
             if self._text is None:
                 start = self._message.text_start()
                 self._text = start.content_index
                 events.append(start)
             events.append(self._message.text(self._text, text))
         for call in delta.tool_calls or ():
-            events += self._calls.feed(call)
+            self._calls.feed(call, events)
         return events
 
-    def _open_thinking(self, field: str | None) -> list[AssistantEvent]:
-        if self._thinking is not None:
-            return []
-        start = self._message.thinking_start()
-        self._thinking = start.content_index
-        if field is not None:
-            opencode = self._message.model.provider == "opencode-go" and field == "reasoning"
-            self._message.sign(self._thinking, "reasoning_content" if opencode else field)
-        return [start]
+    def _think(self, delta: _Delta, events: list[AssistantEvent]) -> None:
+        for name in ("reasoning_content", "reasoning", "reasoning_text"):
+            piece = getattr(delta, name)
+            if piece and isinstance(piece, str):
+                at = self._open_thinking(name, events)
+                events.append(self._message.thinking(at, piece))
+                return
+
+    def _open_thinking(self, field: str | None, events: list[AssistantEvent]) -> int:
+        """The index of the thinking block, which is started if there is none yet."""
+        if self._thinking is None:
+            start = self._message.thinking_start()
+            events.append(start)
+            self._thinking = start.content_index
+            if field is not None:
+                opencode = self._message.model.provider == "opencode-go" and field == "reasoning"
+                self._message.sign(self._thinking, "reasoning_content" if opencode else field)
+        return self._thinking
 
     def sign(self) -> None:
         """Sign the thinking with the reasoning details, once the stream is over or failed."""
@@ -299,18 +305,18 @@ class _Calls:
         self._texts: dict[int, list[str]] = {}
         self._latest: int | None = None
 
-    def feed(self, call: _Call) -> list[AssistantEvent]:
-        function = call.function or _Function()
+    def feed(self, call: _Call, events: list[AssistantEvent]) -> None:
+        """Append the events of one entry of `tool_calls`."""
+        function = call.function or _NO_FUNCTION
         name = function.name or ""
         at = self._find(call, name)
-        events: list[AssistantEvent] = []
         if at is None:
             start = self._message.tool_call_start(call.id or "", name)
             at = start.content_index
             self._texts[at] = []
             self.any = True
             events.append(start)
-        else:
+        elif call.id or name:
             self._message.name_tool_call(at, call_id=call.id or "", name=name)
         if call.index is not None:
             self._by_index[call.index] = at
@@ -321,20 +327,19 @@ class _Calls:
         piece = _arguments_text(function.arguments)
         self._texts[at].append(piece)
         events.append(self._message.tool_call(at, piece))
-        return events
 
     def _find(self, call: _Call, name: str) -> int | None:
         if call.index is not None:
             at = self._by_index.get(call.index)
-            return None if at is not None and self._is_another(at, call.id, name) else at
+            another = call.id and name and at is not None and self._is_another(at, call.id)
+            return None if another else at
         if call.id:
             return self._by_id.get(call.id)
         return self._latest
 
-    def _is_another(self, at: int, call_id: str | None, name: str) -> bool:
+    def _is_another(self, at: int, call_id: str) -> bool:
         """Some servers give every call of a response the same index."""
-        known = self._ids.get(at)
-        if not (call_id and name and known and known != call_id):
+        if self._ids.get(at, call_id) == call_id:
             return False
         try:
             parse_json("".join(self._texts[at]))

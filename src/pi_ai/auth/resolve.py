@@ -5,10 +5,10 @@ Source: ai-core spec, section 12.3; providers spec, section 3.8.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pi_ai.env import find_env_keys, get_provider_env
 from pi_ai.errors import ModelsError
@@ -28,14 +28,16 @@ _CREDENTIAL_HEADERS = frozenset({"authorization", "cf-aig-authorization", "x-api
 _URL_VARIABLES = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResolvedAuth:
+class ResolvedAuth(Struct, frozen=True, kw_only=True):
     """What a request is sent with, and where it came from. Secrets never show in the repr."""
 
-    api_key: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
+    api_key: str | None = None
+    headers: Mapping[str, str | None] = {}
     source: str
     keyless: bool = False
+
+    def __repr__(self) -> str:
+        return f"<ResolvedAuth from {self.source}>"
 
 
 def resolve_auth(
@@ -126,6 +128,8 @@ def _is_nearby(base_url: str) -> bool:
     host = urlsplit(base_url).hostname or ""
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return True
+    import ipaddress  # for servers of one's own only, so not when this module is imported
+
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 
 import msgspec
@@ -20,6 +19,8 @@ def load_models(provider: str) -> Mapping[str, Model]:
 
     Raises `msgspec.ValidationError` for a file that is damaged.
     """
+    from importlib.resources import files  # pulls in tempfile and zipfile: not before it is needed
+
     path = files("pi_ai.catalog").joinpath("data", f"{provider}.json")
     if not path.is_file():
         return MappingProxyType({})

@@ -5,14 +5,14 @@ Source: the HTML standard, "Server-sent events"; providers spec, section 4.7.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 __all__ = ("SseDecoder", "SseRecord")
 
 _BOM = b"\xef\xbb\xbf"
 
 
-class SseRecord(NamedTuple):
+class SseRecord(Struct, frozen=True, gc=False):
     """One event: its name, "" when it has none, and its data, lines joined by a line feed.
 
     `data` is what the server sent, byte for byte: it may be invalid UTF-8.
@@ -29,12 +29,13 @@ class SseDecoder:
     is none. Linear in the size of the body.
     """
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_event", "_partial")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_event", "_named", "_partial")
 
     def __init__(self) -> None:
         self._partial: list[bytes] = []
         self._data: list[bytes] = []
         self._event = ""
+        self._named = (b"event:", "")  # the last event line: most of a body repeats one name
         self._after_cr = False
         self._at_start = True
 
@@ -80,8 +81,11 @@ class SseDecoder:
                 self._event = ""
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif line == self._named[0]:
+                self._event = self._named[1]
             elif line.startswith(b"event:"):
                 self._event = line[6:].removeprefix(b" ").decode("utf-8", "replace")
+                self._named = (line, self._event)
             elif line == b"data":
                 self._data.append(b"")
             elif line == b"event":

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct
 
 __all__ = ("HttpRequest", "HttpResponse", "Transport", "merge_headers")
 
 
-@dataclass(frozen=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, kw_only=True):
     """One POST. A limit of None means none; headers and body never show in the repr."""
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     header_timeout_ms: float | None = None
     idle_timeout_ms: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.url}, {len(self.body)} bytes>"
 
 
 class HttpResponse(Protocol):

@@ -1,0 +1,219 @@
+"""The RPC server: JSON lines in, responses and events out. `python -m pi_sdk.rpc`.
+
+Standard output carries records only; whatever else is printed goes to standard error. Source: rpc
+spec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import assert_never
+
+from msgspec import UNSET, UnsetType
+
+from pi_ai import JsonObject, JsonValue, PiError
+from pi_ai.wire import to_json_value
+from pi_sdk.agent_session import AgentSession
+from pi_sdk.events import SessionEvent
+from pi_sdk.rpc_options import RpcOptions, StartupError, open_agent, parse_arguments
+from pi_sdk.rpc_streams import LineReader, LineWriter, open_standard_streams
+from pi_sdk.rpc_types import (
+    AbortCommand,
+    ClearQueueCommand,
+    Command,
+    CommandError,
+    FollowUpCommand,
+    GetLastAssistantTextCommand,
+    GetMessagesCommand,
+    GetStateCommand,
+    PromptCommand,
+    SteerCommand,
+    encode_event,
+    encode_response,
+    read_command,
+)
+
+__all__ = ("RpcServer", "main")
+
+
+class RpcServer:
+    """Serves one session over a pair of byte streams.
+
+    Commands are taken up in the order of their lines and run side by side; every one gets exactly
+    one response. A client that stops reading stalls the run.
+    """
+
+    def __init__(self, session: AgentSession, reader: LineReader, writer: LineWriter) -> None:
+        self._session = session
+        self._reader = reader
+        self._writer = writer
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Serve until the client closes its side, then stop what runs."""
+        unsubscribe = self._session.subscribe(self._tell)
+        try:
+            while (line := await self._reader.read_line()) is not None:
+                task = asyncio.create_task(self._answer(line))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                await asyncio.sleep(0)  # it runs to its first wait before the next line is read
+        finally:
+            unsubscribe()
+            await self._session.abort()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=1)
+            for task in self._tasks:
+                task.cancel()
+
+    async def _tell(self, event: SessionEvent) -> None:
+        await self._writer.write_line(encode_event(event))
+
+    async def _answer(self, line: bytes) -> None:
+        name, record_id = "unknown", UNSET
+        try:
+            command = read_command(line)
+            if command is None:
+                return
+            name, record_id = command.type, command.id
+            await self._run(command)
+        except CommandError as error:
+            await self._fail(error.command, error.record_id, error)
+        except Exception as error:  # noqa: BLE001  # no command ends the server
+            await self._fail(name, record_id, error)
+
+    async def _fail(self, command: str, record_id: JsonValue | UnsetType, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        await self._writer.write_line(encode_response(command, record_id, error=text))
+
+    async def _run(self, command: Command) -> None:
+        session = self._session
+        data: JsonValue | UnsetType = UNSET
+        match command:
+            case PromptCommand():
+                await self._prompt(command)
+                return
+            case SteerCommand():
+                await session.steer(command.message, command.images)
+                data = {"disposition": "queued"}
+            case FollowUpCommand():
+                await session.follow_up(command.message, command.images)
+                data = {"disposition": "queued"}
+            case AbortCommand():
+                await session.abort()
+            case ClearQueueCommand():
+                data = await session.clear_queue()
+            case GetStateCommand():
+                data = _state(session)
+            case GetMessagesCommand():
+                data = {"messages": to_json_value(session.messages)}
+            case GetLastAssistantTextCommand():
+                data = {"text": session.last_assistant_text()}
+            case _:
+                assert_never(command)
+        await self._writer.write_line(encode_response(command.type, command.id, data=data))
+
+    async def _prompt(self, command: PromptCommand) -> None:
+        """Answer when the prompt is accepted; a failure after that is told on standard error."""
+        accepted = False
+
+        def accept(disposition: str) -> None:
+            nonlocal accepted
+            accepted = True
+            data: JsonObject = {"disposition": disposition}
+            self._writer.put_line(encode_response(command.type, command.id, data=data))
+
+        try:
+            await self._session.prompt(
+                command.message,
+                images=command.images,
+                streaming_behavior=command.streaming_behavior,
+                on_accepted=accept,
+            )
+        except Exception as error:
+            if not accepted:
+                raise
+            print(f"Error after the prompt was accepted: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _state(session: AgentSession) -> JsonObject:
+    agent = session.agent
+    state: JsonObject = {}
+    if session.model is not None:
+        state["model"] = {**to_json_value(session.model)}
+        state["model"].pop("headers", None)
+    state |= {
+        "thinkingLevel": session.thinking_level,
+        "isStreaming": session.is_streaming,
+        "isCompacting": False,
+        "steeringMode": agent.steering_queue.mode,
+        "followUpMode": agent.follow_up_queue.mode,
+    }
+    if session.session_file is not None:
+        state["sessionFile"] = str(session.session_file)
+    state["sessionId"] = session.session_id
+    if session.session_name is not None:
+        state["sessionName"] = session.session_name
+    state |= {
+        "autoCompactionEnabled": False,
+        "messageCount": len(session.messages),
+        "pendingMessageCount": session.pending_message_count,
+    }
+    return state
+
+
+# --- the process ------------------------------------------------------------------------------
+
+_SIGNALS = {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 130}
+"""What ends the server in good order, and the exit status that tells so."""
+
+
+async def _serve(options: RpcOptions) -> int:
+    """Serve standard input and output until the client leaves or a signal comes."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+    for name, status in _SIGNALS.items():
+        if hasattr(signal, name):
+            with suppress(NotImplementedError):  # event loops on Windows take no handlers
+                loop.add_signal_handler(getattr(signal, name), _stop, stopped, status)
+    session = await open_agent(options)
+    os.environ["PI_CODING_AGENT"] = "true"
+    os.environ["AI_AGENT"] = "pi"
+    async with open_standard_streams() as (reader, writer), session:
+        server = asyncio.create_task(RpcServer(session, reader, writer).serve())
+        await asyncio.wait([server, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not server.done():
+            server.cancel()
+            await asyncio.wait([server])
+            return stopped.result()
+        broken = server.exception()
+        if broken is not None:
+            raise broken
+    return 0
+
+
+def _stop(stopped: asyncio.Future[int], status: int) -> None:
+    if stopped.done():
+        os._exit(status)  # asked twice: the client does not want to wait
+    stopped.set_result(status)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server; returns the exit status. Failures to start are one line on stderr."""
+    try:
+        options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+        return asyncio.run(_serve(options))
+    except StartupError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+    except (PiError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The command line of the RPC server, and the session that it asks for.
+
+Source: rpc spec, section 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from msgspec.structs import replace
+
+from pi_ai import THINKING_LEVELS, StreamOptions, ThinkingLevel
+from pi_ai.models import default_models
+from pi_sdk.agent_session import AgentSession
+from pi_sdk.model_choice import ModelChoice, match_model
+from pi_sdk.sdk import create_agent
+from pi_session import SessionManager, find_session_by_id
+
+__all__ = ("RpcOptions", "StartupError", "open_agent", "parse_arguments")
+
+
+class StartupError(Exception):
+    """The server cannot start; the text is the line for standard error."""
+
+
+@dataclass(frozen=True)
+class RpcOptions:
+    """What the command line says."""
+
+    provider: str | None = None
+    model: str | None = None
+    api_key: str | None = None
+    thinking: ThinkingLevel | None = None
+    system_prompt: str | None = None
+    append_system_prompt: tuple[str, ...] = ()
+    in_memory: bool = False
+    session: str | None = None
+    session_id: str | None = None
+    resume: bool = False
+    session_dir: str | None = None
+    name: str | None = None
+    tools: tuple[str, ...] | None = None
+    exclude_tools: tuple[str, ...] = ()
+    no_tools: Literal["builtin", "all"] | None = None
+    context_files: bool = True
+
+
+_IGNORED_FLAGS = ("--approve", "-a", "--no-approve", "-na", "--offline", "--verbose")
+"""Accepted for clients written for upstream; there is nothing here that they would change."""
+
+_UNBUILT = ("--fork", "--models")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StartupError(f"Error: {message}")
+
+
+def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
+    """Read the command line. Raises `StartupError`."""
+    for argument in arguments:
+        if argument.startswith("@"):
+            raise StartupError("Error: @file arguments are not supported in RPC mode")
+    parser = _Parser(prog="python -m pi_sdk.rpc", allow_abbrev=False, description=__doc__)
+    add = parser.add_argument
+    add("--mode", choices=("text", "json", "rpc"), default="rpc", help="ignored: always rpc")
+    add("--provider", metavar="P", help="where the model is")
+    add("--model", metavar="M[:level]", help="the model to start with")
+    add("--api-key", metavar="K", help="the key to use; not stored")
+    add("--thinking", metavar="L", help=", ".join(THINKING_LEVELS))
+    add("--system-prompt", metavar="T", help="text, or a file that holds it")
+    add("--append-system-prompt", metavar="T", action="append", default=[])
+    add("--no-session", action="store_true", help="store nothing")
+    add("--session", metavar="PATH|ID", help="go on with this session")
+    add("--session-id", metavar="ID", help="go on with the session of this id, or start it")
+    add("--continue", "-c", dest="resume", action="store_true", help="go on with the last one")
+    add("--session-dir", metavar="D", help="where sessions are")
+    add("--name", "-n", metavar="N", help="the session's name")
+    add("--tools", "-t", metavar="a,b", help="the tools to use")
+    add("--exclude-tools", "-xt", metavar="a,b", help="tools taken away")
+    add("--no-tools", "-nt", action="store_true")
+    add("--no-builtin-tools", "-nbt", action="store_true")
+    add("--no-context-files", "-nc", action="store_true")
+    for flag in _IGNORED_FLAGS:
+        add(flag, action="store_true", help=argparse.SUPPRESS)
+    for flag in _UNBUILT:
+        add(flag, help=argparse.SUPPRESS)
+    told, rest = parser.parse_known_args(arguments)
+    for flag in _UNBUILT:
+        if getattr(told, flag.strip("-")) is not None:
+            raise StartupError(f"Error: {flag} is not available in this version")
+    for argument in rest:
+        if argument.startswith("-") and argument != "-":
+            raise StartupError(f"Error: Unknown option: {argument}")
+    return _checked(told)
+
+
+def _checked(told: Any) -> RpcOptions:
+    if told.provider and not told.model:
+        raise StartupError(
+            "Error: --provider requires --model "
+            f"(for example: --provider {told.provider} --model <pattern>)"
+        )
+    if told.name is not None and not told.name.strip():
+        raise StartupError("Error: --name requires a non-empty value")
+    chosen = [
+        flag
+        for flag, value in (
+            ("--session", told.session),
+            ("--session-id", told.session_id),
+            ("--continue", told.resume),
+            ("--no-session", told.no_session),
+        )
+        if value
+    ]
+    if len(chosen) > 1:
+        raise StartupError(f"Error: {chosen[1]} cannot be combined with {chosen[0]}")
+    thinking = told.thinking
+    if thinking is not None and thinking not in THINKING_LEVELS:
+        _warn(f'Invalid thinking level "{thinking}". Valid values: {", ".join(THINKING_LEVELS)}')
+        thinking = None
+    return RpcOptions(
+        provider=told.provider,
+        model=told.model,
+        api_key=told.api_key,
+        thinking=thinking,
+        system_prompt=_text_or_file(told.system_prompt),
+        append_system_prompt=tuple(_text_or_file(text) for text in told.append_system_prompt),
+        in_memory=told.no_session,
+        session=told.session,
+        session_id=told.session_id,
+        resume=told.resume,
+        session_dir=told.session_dir or os.environ.get("PI_CODING_AGENT_SESSION_DIR") or None,
+        name=told.name,
+        tools=_names(told.tools),
+        exclude_tools=_names(told.exclude_tools) or (),
+        no_tools="all" if told.no_tools else "builtin" if told.no_builtin_tools else None,
+        context_files=not told.no_context_files,
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _text_or_file(text: Any) -> Any:
+    """The content of a file if the text names one, else the text."""
+    if not text or "\n" in text or len(text) > 4096 or not Path(text).is_file():
+        return text
+    return Path(text).read_text(encoding="utf-8-sig")
+
+
+def _warn(text: str) -> None:
+    print(f"Warning: {text}", file=sys.stderr)  # noqa: T201
+
+
+# --- the session ------------------------------------------------------------------------------
+
+
+async def open_agent(options: RpcOptions) -> AgentSession:
+    """The session that the options ask for. Raises as `create_agent` does, and `StartupError`."""
+    choice = _choose_model(options)
+    manager = _open_session(options)
+    try:
+        session = await create_agent(
+            model=choice.model if choice else None,
+            thinking_level=options.thinking or (choice.thinking_level if choice else None),
+            tools=options.tools,
+            no_tools=options.no_tools,
+            exclude_tools=options.exclude_tools,
+            system_prompt=options.system_prompt,
+            append_system_prompt=options.append_system_prompt,
+            context_files=options.context_files,
+            session_manager=manager,
+            stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
+        )
+    except BaseException:
+        manager.close()
+        raise
+    if options.name is not None:
+        session.set_session_name(options.name)
+    if session.model_fallback_message:
+        _warn(session.model_fallback_message)
+    return session
+
+
+def _choose_model(options: RpcOptions) -> ModelChoice | None:
+    """The model asked for. An id that a known provider does not list is taken at its word."""
+    if options.model is None:
+        return None
+    provider = default_models.get_provider(options.provider) if options.provider else None
+    listed = default_models.get_models(options.provider) if provider else []
+    try:
+        return match_model(default_models, options.model, provider=options.provider)
+    except ValueError:
+        if not listed:
+            raise
+    _warn(
+        f'Model "{options.model}" not found for provider "{options.provider}". '
+        "Using custom model id."
+    )
+    return ModelChoice(replace(listed[0], id=options.model, name=options.model))
+
+
+def _open_session(options: RpcOptions) -> SessionManager:
+    cwd = Path.cwd()
+    if options.in_memory:
+        return SessionManager.in_memory(cwd)
+    if options.resume:
+        return SessionManager.continue_recent(cwd, options.session_dir)
+    if options.session is not None:
+        return _named_session(options.session, cwd, options.session_dir)
+    if options.session_id is not None:
+        known = find_session_by_id(cwd, options.session_id, options.session_dir)
+        if known is not None:
+            return SessionManager.open(known, options.session_dir)
+    return SessionManager.create(cwd, options.session_dir, id=options.session_id)
+
+
+def _named_session(reference: str, cwd: Path, session_dir: str | None) -> SessionManager:
+    """The session at a path, which may be new, or of an id."""
+    if "/" in reference or os.sep in reference or reference.endswith(".jsonl"):
+        return SessionManager.open(reference, session_dir)
+    known = find_session_by_id(cwd, reference, session_dir)
+    if known is None:
+        raise StartupError(f"No session found matching '{reference}'")
+    return SessionManager.open(known, session_dir)

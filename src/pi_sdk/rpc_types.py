@@ -1,0 +1,292 @@
+"""The records of the RPC protocol: commands in, responses and events out.
+
+Source: rpc spec, sections 3 to 6.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Literal, TypeAlias, cast
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from pi_agent import MessageUpdateEvent
+from pi_ai import (
+    ImageContent,
+    JsonObject,
+    JsonValue,
+    ToolCallEndEvent,
+    ToolCallStartEvent,
+    UpdateEvent,
+)
+from pi_ai.events import (
+    TextDeltaEvent,
+    TextEndEvent,
+    TextStartEvent,
+    ThinkingDeltaEvent,
+    ThinkingEndEvent,
+    ThinkingStartEvent,
+    ToolCallDeltaEvent,
+)
+from pi_ai.json_text import parse_json
+from pi_ai.wire import encode
+from pi_sdk.events import SessionEvent
+
+__all__ = (
+    "UNBUILT_COMMANDS",
+    "AbortCommand",
+    "ClearQueueCommand",
+    "Command",
+    "CommandError",
+    "FollowUpCommand",
+    "GetLastAssistantTextCommand",
+    "GetMessagesCommand",
+    "GetStateCommand",
+    "PromptCommand",
+    "SteerCommand",
+    "encode_event",
+    "encode_response",
+    "read_command",
+)
+
+
+class _Command(Struct, rename="camel", tag_field="type"):
+    """Base of every command; `id` is any JSON value and comes back with the response."""
+
+    id: JsonValue | UnsetType = UNSET
+
+
+class PromptCommand(_Command, tag="prompt", kw_only=True):
+    """Send a message; answered when it is accepted."""
+
+    type: ClassVar[Literal["prompt"]] = "prompt"
+    message: str
+    images: list[ImageContent] = msgspec.field(default_factory=list[ImageContent])
+    streaming_behavior: Literal["steer", "followUp"] | None = None
+
+
+class SteerCommand(_Command, tag="steer", kw_only=True):
+    """Queue a message for the next turn."""
+
+    type: ClassVar[Literal["steer"]] = "steer"
+    message: str
+    images: list[ImageContent] = msgspec.field(default_factory=list[ImageContent])
+
+
+class FollowUpCommand(_Command, tag="follow_up", kw_only=True):
+    """Queue a message for the end of the run."""
+
+    type: ClassVar[Literal["follow_up"]] = "follow_up"
+    message: str
+    images: list[ImageContent] = msgspec.field(default_factory=list[ImageContent])
+
+
+class AbortCommand(_Command, tag="abort"):
+    """Stop the run; answered when the session is idle."""
+
+    type: ClassVar[Literal["abort"]] = "abort"
+
+
+class ClearQueueCommand(_Command, tag="clear_queue"):
+    """Drop what is queued."""
+
+    type: ClassVar[Literal["clear_queue"]] = "clear_queue"
+
+
+class GetStateCommand(_Command, tag="get_state"):
+    """What the session is and does."""
+
+    type: ClassVar[Literal["get_state"]] = "get_state"
+
+
+class GetMessagesCommand(_Command, tag="get_messages"):
+    """What the model sees of the session."""
+
+    type: ClassVar[Literal["get_messages"]] = "get_messages"
+
+
+class GetLastAssistantTextCommand(_Command, tag="get_last_assistant_text"):
+    """The text of the last answer."""
+
+    type: ClassVar[Literal["get_last_assistant_text"]] = "get_last_assistant_text"
+
+
+Command: TypeAlias = (
+    PromptCommand
+    | SteerCommand
+    | FollowUpCommand
+    | AbortCommand
+    | ClearQueueCommand
+    | GetStateCommand
+    | GetMessagesCommand
+    | GetLastAssistantTextCommand
+)
+
+_COMMANDS: dict[str, type[Struct]] = {
+    kind.type: kind
+    for kind in (
+        PromptCommand,
+        SteerCommand,
+        FollowUpCommand,
+        AbortCommand,
+        ClearQueueCommand,
+        GetStateCommand,
+        GetMessagesCommand,
+        GetLastAssistantTextCommand,
+    )
+}
+
+UNBUILT_COMMANDS = frozenset(
+    {
+        "set_model",
+        "cycle_model",
+        "get_available_models",
+        "set_thinking_level",
+        "cycle_thinking_level",
+        "get_available_thinking_levels",
+        "set_steering_mode",
+        "set_follow_up_mode",
+        "compact",
+        "set_auto_compaction",
+        "set_auto_retry",
+        "abort_retry",
+        "bash",
+        "abort_bash",
+        "new_session",
+        "switch_session",
+        "fork",
+        "clone",
+        "get_fork_messages",
+        "get_entries",
+        "get_tree",
+        "get_session_stats",
+        "set_session_name",
+        "export_html",
+        "get_commands",
+    }
+)
+"""Commands of the protocol that this version answers with an error naming them."""
+
+
+class CommandError(ValueError):
+    """A line that is no command; `command` and `record_id` say what the response carries."""
+
+    def __init__(
+        self, message: str, *, command: str, record_id: JsonValue | UnsetType = UNSET
+    ) -> None:
+        super().__init__(message)
+        self.command = command
+        self.record_id = record_id
+
+
+def read_command(line: bytes) -> Command | None:
+    """The command on a line, None for a record that wants no answer.
+
+    Raises `CommandError` with the text of the answer.
+    """
+    try:
+        value = parse_json(line.decode("utf-8", "replace"))
+    except ValueError as error:
+        raise CommandError(f"Failed to parse command: {error}", command="parse") from error
+    if not isinstance(value, dict):
+        raise CommandError("Unknown command: undefined", command="unknown")
+    record = cast("JsonObject", value)
+    record_id = record.get("id", UNSET)
+    name = record.get("type")
+    if not isinstance(name, str):
+        raise CommandError("Unknown command: undefined", command="unknown", record_id=record_id)
+    if name == "extension_ui_response":
+        return None  # an answer to a dialog, which this server never opens
+    if name in UNBUILT_COMMANDS:
+        raise CommandError(
+            f"Command {name} is not available in this version", command=name, record_id=record_id
+        )
+    kind = _COMMANDS.get(name)
+    if kind is None:
+        raise CommandError(f"Unknown command: {name}", command=name, record_id=record_id)
+    try:
+        return cast("Command", msgspec.convert(record, kind))
+    except msgspec.ValidationError as error:
+        raise CommandError(
+            f"Invalid {name}: {_field_reason(str(error))}", command=name, record_id=record_id
+        ) from error
+
+
+def _field_reason(text: str) -> str:
+    """`message expected str, got int` from msgspec's words for it."""
+    missing = re.fullmatch(r"Object missing required field `(.+?)`(?: - at `\$\.?(.*)`)?", text)
+    if missing:
+        return f"{'.'.join(part for part in (missing[2], missing[1]) if part)} is missing"
+    wrong = re.fullmatch(r"(.+?) - at `\$\.?(.*)`", text)
+    if wrong and wrong[2]:
+        return f"{wrong[2]} {wrong[1][:1].lower()}{wrong[1][1:].replace('`', '')}"
+    return text
+
+
+# --- out --------------------------------------------------------------------------------------
+
+
+def encode_response(
+    command: str,
+    record_id: JsonValue | UnsetType,
+    *,
+    data: JsonValue | UnsetType = UNSET,
+    error: str | None = None,
+) -> bytes:
+    """A response record, without its line end."""
+    record: JsonObject = {} if record_id is UNSET else {"id": record_id}
+    record |= {"type": "response", "command": command, "success": error is None}
+    if error is not None:
+        record["error"] = error
+    elif data is not UNSET:
+        record["data"] = data
+    return encode(record)
+
+
+def encode_event(event: SessionEvent) -> bytes:
+    """An event record, without its line end; updates carry the change and not the message."""
+    if isinstance(event, MessageUpdateEvent):
+        update = event.assistant_message_event
+        return encode(
+            {
+                "type": "message_update",
+                "usage": update.snapshot.usage(),
+                "assistantMessageEvent": _change(update),
+            }
+        )
+    return encode(event)
+
+
+def _change(event: UpdateEvent) -> dict[str, Any]:
+    match event:
+        case TextDeltaEvent() | ThinkingDeltaEvent() | ToolCallDeltaEvent():
+            return {
+                "type": event.type,
+                "contentIndex": event.content_index,
+                "delta": event.delta,
+            }
+        case ToolCallStartEvent():
+            call = event.partial.tool_calls[-1]
+            return {
+                "type": event.type,
+                "contentIndex": event.content_index,
+                "id": call.id,
+                "toolName": call.name,
+            }
+        case TextEndEvent() | ThinkingEndEvent():
+            return {
+                "type": event.type,
+                "contentIndex": event.content_index,
+                "content": event.content,
+            }
+        case ToolCallEndEvent():
+            return {
+                "type": event.type,
+                "contentIndex": event.content_index,
+                "toolCall": event.tool_call,
+            }
+        case TextStartEvent() | ThinkingStartEvent():
+            return {"type": event.type, "contentIndex": event.content_index}
+        case _:  # `start` is no update
+            return {"type": event.__struct_config__.tag}

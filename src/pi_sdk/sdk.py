@@ -1,0 +1,296 @@
+"""`create_agent`: one call from options to a running session.
+
+Source: sdk spec, section 2.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, TypeAlias, cast
+
+from pi_agent import Agent, AgentTool, Hooks
+from pi_ai import Model, StreamOptions, ThinkingLevel
+from pi_ai.models import Models, default_models
+from pi_ai.thinking import clamp_thinking_level
+from pi_sdk.agent_session import AgentSession
+from pi_sdk.errors import SdkError
+from pi_sdk.model_choice import choose_initial_model, match_model, restore_model
+from pi_sdk.resources import ContextFile, read_context_files
+from pi_sdk.system_prompt import build_sections
+from pi_sdk.tool_selection import select_tools
+from pi_session import SessionManager, resolve_agent_dir
+from pi_tools import ToolOptions, create_coding_tools
+
+__all__ = ("AgentCreation", "create_agent")
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+_DEFAULT_THINKING_LEVEL: ThinkingLevel = "medium"
+_PLACEHOLDER = Model(id="unknown", api="unknown", provider="unknown")
+
+
+class AgentCreation:
+    """What `create_agent` gives: await it, or use it in `async with`, to get the session."""
+
+    def __init__(self, options: _Options) -> None:
+        self._options = options
+        self._session: AgentSession | None = None
+
+    def __await__(self) -> Generator[None, None, AgentSession]:
+        return self._create().__await__()
+
+    async def __aenter__(self) -> AgentSession:
+        self._session = await self._create()
+        return self._session
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.aclose()
+
+    async def _create(self) -> AgentSession:
+        return _create(self._options)
+
+
+def create_agent(
+    *,
+    cwd: PathLike | None = None,
+    agent_dir: PathLike | None = None,
+    model: Model | str | None = None,
+    thinking_level: ThinkingLevel | None = None,
+    tools: Sequence[str] | None = None,
+    no_tools: Literal["builtin", "all"] | None = None,
+    exclude_tools: Sequence[str] = (),
+    custom_tools: Sequence[AgentTool] = (),
+    tool_options: ToolOptions | None = None,
+    system_prompt: str | None = None,
+    append_system_prompt: Sequence[str] = (),
+    context_files: bool = True,
+    session_manager: SessionManager | None = None,
+    models: Models | None = None,
+    stream_options: StreamOptions | None = None,
+    hooks: Hooks | None = None,
+) -> AgentCreation:
+    """An agent that works in `cwd`, stored as a session: `async with create_agent(...) as agent`.
+
+    Args:
+        cwd: Where tools work and whose session it is; the session's, else the process's.
+        agent_dir: Where sessions and the user's context file are; `~/.pi/agent` by default.
+        model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
+            one the session used last, else one of a provider whose key is in the environment.
+        thinking_level: Clamped to what the model can; by default the session's, else medium.
+        tools: Names and patterns of the tools to use, or `+name` and `-name` changes to read,
+            bash, edit and write.
+        no_tools: "builtin" leaves only custom tools, "all" none.
+        exclude_tools: Names and patterns taken away last.
+        custom_tools: Further tools; one with a built-in's name replaces it.
+        tool_options: Options of the built-in tools, by tool.
+        system_prompt: In place of the preamble, tool list and rules.
+        append_system_prompt: Behind them.
+        context_files: Whether AGENTS.md and its kin become part of the prompt.
+        session_manager: The session to go on with; closed with the agent. By default a new one
+            in a file; `SessionManager.in_memory()` for none.
+        models: The collection of models; the default one unless given.
+        stream_options: Go with every request.
+        hooks: Where to reach into runs.
+
+    Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
+    for an unknown model, `SessionError` and OSError for the session file. No model at all is no
+    error: prompting raises then.
+    """
+    return AgentCreation(
+        _Options(
+            cwd=cwd,
+            agent_dir=agent_dir,
+            model=model,
+            thinking_level=thinking_level,
+            tools=tools,
+            no_tools=no_tools,
+            exclude_tools=exclude_tools,
+            custom_tools=custom_tools,
+            tool_options=tool_options,
+            system_prompt=system_prompt,
+            append_system_prompt=append_system_prompt,
+            context_files=context_files,
+            session_manager=session_manager,
+            models=models or default_models,
+            stream_options=stream_options,
+            hooks=hooks,
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """The arguments of `create_agent`."""
+
+    cwd: PathLike | None
+    agent_dir: PathLike | None
+    model: Model | str | None
+    thinking_level: ThinkingLevel | None
+    tools: Sequence[str] | None
+    no_tools: Literal["builtin", "all"] | None
+    exclude_tools: Sequence[str]
+    custom_tools: Sequence[AgentTool]
+    tool_options: ToolOptions | None
+    system_prompt: str | None
+    append_system_prompt: Sequence[str]
+    context_files: bool
+    session_manager: SessionManager | None
+    models: Models
+    stream_options: StreamOptions | None
+    hooks: Hooks | None
+
+
+def _create(options: _Options) -> AgentSession:
+    cwd = _working_directory(options)
+    agent_dir = resolve_agent_dir(options.agent_dir)
+    session = options.session_manager
+    if session is None:
+        session = SessionManager.create(cwd, agent_dir=agent_dir)
+        _require_writable(session.session_dir)
+    try:
+        return _assemble(options, cwd, agent_dir, session)
+    except BaseException:
+        session.close()
+        raise
+
+
+def _assemble(
+    options: _Options, cwd: Path, agent_dir: Path, session: SessionManager
+) -> AgentSession:
+    built_in = create_coding_tools(cwd, options.tool_options)
+    tools = select_tools(
+        built_in,
+        options.custom_tools,
+        tools=options.tools,
+        no_tools=options.no_tools,
+        exclude_tools=options.exclude_tools,
+    )
+    choice = _choose_model(options, session)
+    level = _choose_level(options, session, choice)
+    _record(session, choice.model, level)
+    files = read_context_files(cwd, agent_dir) if options.context_files else []
+    agent = Agent(
+        model=choice.model or _PLACEHOLDER,
+        thinking_level=level,
+        models=options.models,
+        stream_options=options.stream_options,
+        hooks=options.hooks,
+        cwd=cwd,
+    )
+    agent.state.tools = tools
+    return AgentSession(
+        agent=agent,
+        session_manager=session,
+        models=options.models,
+        model=choice.model,
+        sections=partial(
+            _sections,
+            cwd=str(cwd),
+            context_files=files,
+            custom=options.system_prompt,
+            append=options.append_system_prompt,
+        ),
+        model_fallback_message=choice.fallback_message,
+    )
+
+
+def _sections(
+    tools: Sequence[AgentTool],
+    *,
+    cwd: str,
+    context_files: Sequence[ContextFile],
+    custom: str | None,
+    append: Sequence[str],
+) -> dict[str, str]:
+    return build_sections(
+        tools=tools, cwd=cwd, context_files=context_files, custom=custom, append=append
+    )
+
+
+# --- directories ------------------------------------------------------------------------------
+
+
+def _working_directory(options: _Options) -> Path:
+    told = options.cwd
+    if told is None:
+        told = options.session_manager.cwd if options.session_manager else Path.cwd()
+    cwd = Path(told).expanduser().absolute()
+    if not cwd.is_dir():
+        raise SdkError(f"cwd: not a directory: {cwd}. Create it, or name another one.")
+    return cwd
+
+
+def _require_writable(directory: Path | None) -> None:
+    """Fail now rather than when the first answer is to be stored."""
+    if directory is None:
+        return
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise SdkError(
+            f"Session directory is not writable: {directory}. Make it writable, set "
+            "PI_CODING_AGENT_DIR or agent_dir, or pass SessionManager.in_memory()."
+        )
+
+
+# --- model and level --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Choice:
+    model: Model | None
+    thinking_level: ThinkingLevel | None = None
+    fallback_message: str | None = None
+
+
+def _choose_model(options: _Options, session: SessionManager) -> _Choice:
+    """The caller's model, else the session's, else one that can be used."""
+    if isinstance(options.model, Model):
+        return _Choice(options.model)
+    if options.model is not None:
+        matched = match_model(options.models, options.model)
+        return _Choice(matched.model, matched.thinking_level)
+    context = session.build_session_context()
+    if not context.messages or context.model is None:
+        return _Choice(choose_initial_model(options.models))
+    restored = restore_model(options.models, context.model)
+    if restored is not None:
+        return _Choice(restored)
+    message = f"Could not restore model {context.model.provider}/{context.model.model_id}"
+    other = choose_initial_model(options.models)
+    if other is not None:
+        message += f". Using {other.provider}/{other.id}"
+    return _Choice(other, fallback_message=message)
+
+
+def _choose_level(options: _Options, session: SessionManager, choice: _Choice) -> ThinkingLevel:
+    level = options.thinking_level or choice.thinking_level
+    if level is None and _has_level(session):
+        level = cast("ThinkingLevel", session.build_session_context().thinking_level)
+    if choice.model is None:
+        return "off"
+    return clamp_thinking_level(choice.model, level or _DEFAULT_THINKING_LEVEL)
+
+
+def _has_level(session: SessionManager) -> bool:
+    return any(entry.type == "thinking_level_change" for entry in session.get_branch())
+
+
+def _record(session: SessionManager, model: Model | None, level: ThinkingLevel) -> None:
+    """Note what a new session starts with, and a level where an old one names none."""
+    if not session.build_session_context().messages and not session.get_branch():
+        if model is not None:
+            session.append_model_change(model.provider, model.id)
+        session.append_thinking_level_change(level)
+    elif not _has_level(session) and not session.read_only:
+        session.append_thinking_level_change(level)

@@ -1,0 +1,77 @@
+"""Which tools a session starts with.
+
+Source: sdk spec, section 7.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from pi_agent import AgentTool
+from pi_sdk.errors import SdkError
+from pi_tools import CODING_TOOL_NAMES
+
+__all__ = ("select_tools",)
+
+
+def select_tools(
+    built_in: Sequence[AgentTool],
+    custom: Sequence[AgentTool],
+    *,
+    tools: Sequence[str] | None = None,
+    no_tools: Literal["builtin", "all"] | None = None,
+    exclude_tools: Sequence[str] = (),
+) -> list[AgentTool]:
+    """The active tools, built-in ones first; a custom tool takes the place of its namesake.
+
+    `tools` is a list of names and patterns to use, or of `+name` and `-name` changes to the
+    default ones; `exclude_tools` is applied last. Raises `SdkError` for a list that mixes both
+    kinds and for a plain name that no tool has.
+    """
+    by_name = {tool.name: tool for tool in (*built_in, *custom)}
+    defaults = [] if no_tools else list(CODING_TOOL_NAMES)
+    names = [*defaults, *(tool.name for tool in custom if tool.name not in defaults)]
+    if no_tools == "all" and tools is None:
+        names = []
+    if tools is not None:
+        names = _modified(names, tools) if _are_changes(tools) else _listed(by_name, tools)
+    return [
+        by_name[name]
+        for name in names
+        if name in by_name and not any(fnmatchcase(name, pattern) for pattern in exclude_tools)
+    ]
+
+
+def _are_changes(tools: Sequence[str]) -> bool:
+    changes = [entry for entry in tools if entry[:1] in {"+", "-"}]
+    if changes and len(changes) != len(tools):
+        raise SdkError(
+            "Invalid tools option: tool names cannot be mixed with +name or -name entries"
+        )
+    for entry in changes:
+        if any(sign in entry for sign in "*?["):
+            raise SdkError(
+                "Invalid tools option: +name and -name entries take exact tool names, "
+                f"not patterns: {entry}"
+            )
+    return bool(changes)
+
+
+def _modified(names: list[str], changes: Sequence[str]) -> list[str]:
+    for entry in changes:
+        name = entry[1:]
+        if entry[0] == "-":
+            names = [other for other in names if other != name]
+        elif name not in names:
+            names = [*names, name]
+    return names
+
+
+def _listed(by_name: dict[str, AgentTool], tools: Sequence[str]) -> list[str]:
+    for entry in tools:
+        if not any(sign in entry for sign in "*?[") and entry not in by_name:
+            known = ", ".join(by_name)
+            raise SdkError(f"Unknown tool: {entry}. Available: {known}")
+    return [name for name in by_name if any(fnmatchcase(name, entry) for entry in tools)]

@@ -1,0 +1,132 @@
+"""Session messages as a model takes them, and as plain text for a summary.
+
+Source: session spec, section 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pi_ai.json_text import js_json
+from pi_ai.transcript import content_text
+from pi_ai.types import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    TextContent,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
+from pi_session.messages import (
+    BashExecutionMessage,
+    BranchSummaryMessage,
+    CompactionSummaryMessage,
+    CustomMessage,
+    SessionMessage,
+)
+
+__all__ = ("bash_execution_text", "convert_to_llm", "serialize_conversation")
+
+_BRANCH_PREFACE = (
+    "The conversation followed another branch for a while and then came back to this point. "
+    "This is a summary of that branch:"
+)
+_COMPACTION_PREFACE = (
+    "The earlier part of this conversation was compacted into the following summary:"
+)
+_TOOL_RESULT_LIMIT = 2000
+"""How much of a tool result goes into a summary request, in UTF-16 units."""
+
+
+def convert_to_llm(messages: Iterable[SessionMessage]) -> list[Message]:
+    """The transcript with session roles turned into user messages.
+
+    Shell commands that the user kept out of the context are dropped.
+    """
+    converted: list[Message] = []
+    for message in messages:
+        match message:
+            case SystemMessage() | UserMessage() | AssistantMessage() | ToolResultMessage():
+                converted.append(message)
+            case BashExecutionMessage():
+                if not message.exclude_from_context:
+                    converted.append(_user(bash_execution_text(message), message.timestamp))
+            case CustomMessage(content=str() as text):
+                converted.append(_user(text, message.timestamp))
+            case CustomMessage():
+                blocks = message.content
+                assert not isinstance(blocks, str)  # the case above
+                converted.append(UserMessage(blocks, timestamp=message.timestamp))
+            case BranchSummaryMessage():
+                text = f"{_BRANCH_PREFACE}\n\n<summary>\n{message.summary}</summary>"
+                converted.append(_user(text, message.timestamp))
+            case CompactionSummaryMessage():
+                text = f"{_COMPACTION_PREFACE}\n\n<summary>\n{message.summary}\n</summary>"
+                converted.append(_user(text, message.timestamp))
+    return converted
+
+
+def _user(text: str, timestamp: int) -> UserMessage:
+    return UserMessage([TextContent(text)], timestamp=timestamp)
+
+
+def bash_execution_text(message: BashExecutionMessage) -> str:
+    """What the model reads of a shell command that the user ran."""
+    output = f"```\n{message.output}\n```" if message.output else "(no output)"
+    parts = [f"Ran `{message.command}`\n{output}"]
+    if message.cancelled:
+        parts.append("(command cancelled)")
+    elif message.exit_code:
+        parts.append(f"Command exited with code {message.exit_code}")
+    if message.truncated and message.full_output_path:
+        parts.append(f"[Output truncated. Full output: {message.full_output_path}]")
+    return "\n\n".join(parts)
+
+
+# --- text -------------------------------------------------------------------------------------
+
+
+def serialize_conversation(messages: Iterable[Message]) -> str:
+    """The conversation as text: user and assistant texts, tool calls, shortened results."""
+    parts: list[str] = []
+    for message in messages:
+        match message:
+            case UserMessage():
+                if text := content_text(message.content, ""):
+                    parts.append(f"[User]: {text}")
+            case AssistantMessage():
+                parts.extend(_assistant_parts(message))
+            case ToolResultMessage():
+                if text := content_text(message.content, ""):
+                    parts.append(f"[Tool result]: {_shortened(text)}")
+            case SystemMessage():
+                pass
+    return "\n\n".join(parts)
+
+
+def _assistant_parts(message: AssistantMessage) -> Iterable[str]:
+    texts = [block.text for block in message.content if isinstance(block, TextContent)]
+    if texts:
+        yield "[Assistant]: " + "\n".join(texts)
+    if message.tool_calls:
+        yield "[Assistant tool calls]: " + "; ".join(map(_call_text, message.tool_calls))
+
+
+def _call_text(call: ToolCall) -> str:
+    arguments = (f"{name}={js_json(value)}" for name, value in call.arguments.items())
+    return f"{call.name}({', '.join(arguments)})"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _TOOL_RESULT_LIMIT // 2:
+        return text
+    units = text.encode("utf-16-le", "surrogatepass")
+    left = len(units) // 2 - _TOOL_RESULT_LIMIT
+    if left <= 0:
+        return text
+    end = _TOOL_RESULT_LIMIT * 2
+    if 0xD8 <= units[end - 1] < 0xDC:  # the first half of a pair
+        end -= 2
+    kept = units[:end].decode("utf-16-le", "surrogatepass")
+    return f"{kept}\n\n[... {left} more characters truncated]"

@@ -1,0 +1,321 @@
+"""The tools' way to the outside: protocols to replace, and the local file system and shell.
+
+All paths are absolute. A method may raise anything; the error's text reaches the model, and an
+OSError or `FileSystemError` shows its code. File methods may be called for several files at once.
+Source: tools spec, sections 4 to 7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import os
+import stat
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol, runtime_checkable
+
+from pi_agent.types import ToolError
+from pi_ai import AbortSignal
+from pi_tools.image_types import SNIFF_BYTES, image_mime_type
+from pi_tools.os_errors import file_system_errors
+from pi_tools.process import CommandAbortedError, OnData, run_process
+from pi_tools.shell import find_shell
+from pi_tools.uninterrupted import in_thread
+
+__all__ = (
+    "BashOperations",
+    "DetectsImages",
+    "EditOperations",
+    "KnowsFileSize",
+    "LocalBashOperations",
+    "LocalFileOperations",
+    "ReadOperations",
+    "StreamsFiles",
+    "WriteOperations",
+)
+
+_CHUNK_BYTES = 256 * 1024
+_POLL_SECONDS = 0.05
+_MAX_TIMEOUT_SECONDS = 2147483.647
+# So that opening a pipe or a device never blocks a thread for good.
+_OPEN_FLAGS = (
+    getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+class ReadOperations(Protocol):
+    """What `read` needs. See also `DetectsImages`, `StreamsFiles` and `KnowsFileSize`."""
+
+    async def access(self, path: str) -> None:
+        """Raise if the file cannot be read."""
+        ...
+
+    async def read_file(self, path: str) -> bytes:
+        """The whole file."""
+        ...
+
+
+@runtime_checkable
+class DetectsImages(Protocol):
+    """Optional for `read`; without it no file is taken for an image."""
+
+    async def detect_image_mime_type(self, path: str) -> str | None:
+        """The MIME type if the file is an image, else None."""
+        ...
+
+
+@runtime_checkable
+class StreamsFiles(Protocol):
+    """Optional for `read`; without it whole files are held in memory."""
+
+    def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
+        """The file in pieces of any size."""
+        ...
+
+
+@runtime_checkable
+class KnowsFileSize(Protocol):
+    """Optional for `read`; without it the size of a streamed binary file is not told."""
+
+    async def file_size(self, path: str) -> int | None:
+        """The size in bytes, or None for what has none, such as a pipe."""
+        ...
+
+
+class WriteOperations(Protocol):
+    """What `write` needs. Calls are never cancelled halfway."""
+
+    async def mkdir(self, path: str) -> None:
+        """Make the directory and its parents; fine if it exists."""
+        ...
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Replace the file's content, or make the file."""
+        ...
+
+
+class EditOperations(Protocol):
+    """What `edit` needs. Calls are never cancelled halfway."""
+
+    async def access(self, path: str) -> None:
+        """Raise if the file cannot be read and written."""
+        ...
+
+    async def read_file(self, path: str) -> bytes:
+        """The whole file."""
+        ...
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Replace the file's content."""
+        ...
+
+
+class BashOperations(Protocol):
+    """What `bash` needs."""
+
+    async def exec(
+        self,
+        command: str,
+        cwd: str,
+        *,
+        on_data: OnData,
+        signal: AbortSignal,
+        timeout: float | None,
+        env: Mapping[str, str],
+    ) -> int | None:
+        """Run `command` and pass stdout and stderr to `on_data` as they come.
+
+        Returns the exit code, 128+n after signal n, or None if it ended without one. Stops on
+        `signal` and after `timeout` seconds with CommandAbortedError and CommandTimeoutError, or
+        any error whose text is `aborted` or `timeout:<seconds>`.
+        """
+        ...
+
+
+class LocalFileOperations:
+    """Files of this machine: `ReadOperations` and its options, and `WriteOperations`.
+
+    `writable`: `access` also asks for permission to write, as `EditOperations` wants it.
+    """
+
+    def __init__(self, *, writable: bool = False) -> None:
+        self._mode = os.R_OK | os.W_OK if writable else os.R_OK
+
+    async def access(self, path: str) -> None:
+        """Raise FileSystemError if the file is missing or may not be read (and written)."""
+        await in_thread(self._access, path)
+
+    async def read_file(self, path: str) -> bytes:
+        """The whole file."""
+        return await in_thread(_read_file, path)
+
+    async def detect_image_mime_type(self, path: str) -> str | None:
+        """What a regular file's first bytes say."""
+        return await in_thread(_sniff, path)
+
+    async def file_size(self, path: str) -> int | None:
+        """The size of a regular file."""
+        return await in_thread(_file_size, path)
+
+    async def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
+        """A regular file up to the size it has now; anything else to its end."""
+        reader = _Reader(path)
+        try:
+            while not reader.at_end:
+                data = await in_thread(reader.read)
+                if data:
+                    yield data
+                elif not reader.at_end:
+                    # A pipe whose writer is not done.
+                    await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            reader.close()
+
+    async def mkdir(self, path: str) -> None:
+        """Make the directory and its parents."""
+        await in_thread(_make_directory, path)
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Write in place: links are followed, mode and identity of an existing file stay."""
+        await in_thread(_write_file, path, data)
+
+    def _access(self, path: str) -> None:
+        with file_system_errors("access", path):
+            os.stat(path)
+            if not os.access(path, self._mode):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+class LocalBashOperations:
+    """Commands on this machine: each in a process group of its own, without input.
+
+    `shell_path` is the shell to use instead of bash.
+    """
+
+    def __init__(self, shell_path: str | None = None) -> None:
+        self._shell_path = shell_path
+
+    async def exec(
+        self,
+        command: str,
+        cwd: str,
+        *,
+        on_data: OnData,
+        signal: AbortSignal,
+        timeout: float | None,
+        env: Mapping[str, str],
+    ) -> int | None:
+        """See `BashOperations.exec` and `run_process`. Raises ToolError if it cannot start."""
+        if timeout is not None:
+            _check_timeout(timeout)
+        if signal.aborted:
+            raise CommandAbortedError
+        shell = find_shell(self._shell_path)
+        _check_directory(cwd)
+        return await run_process(
+            shell.argv(command),
+            cwd=cwd,
+            env=env,
+            on_data=on_data,
+            signal=signal,
+            timeout=timeout,
+            stdin=command.encode() if shell.reads_stdin else None,
+        )
+
+
+def _check_timeout(seconds: float) -> None:
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ToolError("Invalid timeout: must be a finite number of seconds")
+    if seconds > _MAX_TIMEOUT_SECONDS:
+        raise ToolError(f"Invalid timeout: maximum is {_MAX_TIMEOUT_SECONDS} seconds")
+
+
+def _check_directory(cwd: str) -> None:
+    if not os.path.exists(cwd):
+        raise ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
+
+
+class _Reader:
+    """A file, opened by the first `read`. Close it in the end."""
+
+    def __init__(self, path: str) -> None:
+        self.at_end = False
+        self._path = path
+        self._descriptor: int | None = None
+        self._left: int | None = None
+
+    def read(self, size: int = _CHUNK_BYTES) -> bytes:
+        """The next piece; b"" at the end, or if there is nothing yet. Blocks."""
+        if self._descriptor is None:
+            self._descriptor = self._open()
+        if self._left is not None:
+            size = min(size, self._left)
+        with file_system_errors("read"):
+            try:
+                data = os.read(self._descriptor, size)
+            except BlockingIOError:
+                return b""
+        if self._left is not None:
+            self._left -= len(data)
+        self.at_end = not data or self._left == 0
+        return data
+
+    def _open(self) -> int:
+        with file_system_errors("open", self._path):
+            descriptor = os.open(self._path, os.O_RDONLY | _OPEN_FLAGS)
+            info = os.fstat(descriptor)
+        # A file in /proc says 0 and has content all the same.
+        if stat.S_ISREG(info.st_mode) and info.st_size:
+            self._left = info.st_size
+        return descriptor
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _read_file(path: str) -> bytes:
+    with file_system_errors("open", path):
+        descriptor = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
+    with file_system_errors("read"):
+        try:
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+
+
+def _sniff(path: str) -> str | None:
+    with file_system_errors("open", path):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+    reader = _Reader(path)
+    try:
+        return image_mime_type(reader.read(SNIFF_BYTES))
+    finally:
+        reader.close()
+
+
+def _file_size(path: str) -> int | None:
+    with file_system_errors("stat", path):
+        info = os.stat(path)
+    return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+
+def _make_directory(path: str) -> None:
+    with file_system_errors("mkdir", path):
+        os.makedirs(path, exist_ok=True)
+
+
+def _write_file(path: str, data: bytes) -> None:
+    with file_system_errors("open", path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN_FLAGS, 0o666)
+    try:
+        view = memoryview(data)
+        with file_system_errors("write"):
+            while view:
+                view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
