@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test check format lock clean
 
 demo: $(READY)
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

@@ -40,7 +40,15 @@ from pi_ai.events import (
     ToolCallStartEvent,
     UpdateEvent,
 )
-from pi_ai.models import Models, complete, get_model, get_models, get_providers, stream
+from pi_ai.models import (
+    Models,
+    complete,
+    get_model,
+    get_models,
+    get_providers,
+    model_from_url,
+    stream,
+)
 from pi_ai.provider import ProviderSpec
 from pi_ai.stream import AssistantStream
 from pi_ai.types import (
@@ -139,5 +147,6 @@ __all__ = (
     "get_model",
     "get_models",
     "get_providers",
+    "model_from_url",
     "stream",
 )

@@ -23,7 +23,7 @@ from pi_ai.identity import opencode_session_headers
 from pi_ai.provider import Adapter, Call, ProviderSpec, find_adapter, load_adapter
 from pi_ai.stream import AssistantStream, EventBatches
 from pi_ai.transcript import normalize_context
-from pi_ai.types import AssistantMessage, Context, Message, Model, StreamOptions
+from pi_ai.types import AssistantMessage, Compat, Context, Message, Model, StreamOptions
 
 __all__ = (
     "Models",
@@ -32,6 +32,7 @@ __all__ = (
     "get_model",
     "get_models",
     "get_providers",
+    "model_from_url",
     "stream",
 )
 
@@ -205,6 +206,39 @@ def _near(word: str, known: Iterable[str]) -> str:
         if folded[match] not in found:
             found.append(folded[match])
     return f" Did you mean: {', '.join(found[:5])}?" if found else ""
+
+
+def model_from_url(
+    base_url: str,
+    model_id: str,
+    *,
+    api: str = "openai-completions",
+    provider: str = "local",
+    reasoning: bool = False,
+    images: bool = False,
+    context_window: int = 128_000,
+    max_tokens: int = 16_384,
+    compat: Compat | None = None,
+) -> Model:
+    """A model of a server that the catalogue does not know, such as Ollama, llama.cpp or vLLM.
+
+        model = model_from_url("http://127.0.0.1:11434/v1", "qwen3:8b")
+
+    `base_url` is where `/chat/completions` hangs, or `/v1/messages` for api "anthropic-messages".
+    A server on this machine or in a private network is asked without a key. Prices are unknown
+    and count as 0.
+    """
+    return Model(
+        id=model_id,
+        api=api,
+        provider=provider,
+        base_url=base_url,
+        reasoning=reasoning,
+        input=["text", "image"] if images else ["text"],
+        context_window=context_window,
+        max_tokens=max_tokens,
+        compat=compat,
+    )
 
 
 default_models = Models()

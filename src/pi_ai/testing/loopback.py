@@ -48,6 +48,8 @@ class LoopbackResponse:
     abort: bool = False
 
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
 Handler: TypeAlias = Callable[[LoopbackRequest], LoopbackResponse | Awaitable[LoopbackResponse]]
 
 
@@ -61,7 +63,7 @@ class LoopbackServer:
         self.requests: list[LoopbackRequest] = []
         self._handler = handler
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> LoopbackServer:
@@ -86,8 +88,11 @@ class LoopbackServer:
 
     @property
     def open_connections(self) -> int:
-        """How many clients are connected now."""
-        return len(self._writers)
+        """How many clients are connected now, those that left during an answer aside."""
+        return sum(
+            not reader.at_eof() and reader.exception() is None
+            for reader in self._connections.values()
+        )
 
     async def aclose(self) -> None:
         """Close every connection and stop listening."""
@@ -96,7 +101,7 @@ class LoopbackServer:
         self._server.close()
         for task in self._tasks:
             task.cancel()
-        for writer in list(self._writers):
+        for writer in list(self._connections):
             writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
@@ -106,7 +111,7 @@ class LoopbackServer:
         task = asyncio.current_task()
         assert task is not None  # asyncio runs each connection in a task
         self._tasks.add(task)
-        self._writers.add(writer)
+        self._connections[writer] = reader
         try:
             while (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
@@ -121,7 +126,7 @@ class LoopbackServer:
             return  # asyncio's own callback would report the cancellation as an error
         finally:
             self._tasks.discard(task)
-            self._writers.discard(writer)
+            del self._connections[writer]
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -142,10 +147,14 @@ async def _read_request(reader: asyncio.StreamReader) -> LoopbackRequest | None:
 
 async def _write_response(writer: asyncio.StreamWriter, response: LoopbackResponse) -> bool:
     """Send an answer; True if the connection can be used again."""
-    status = HTTPStatus(response.status)
-    headers = {**response.headers, "Transfer-Encoding": "chunked"}
+    status = response.status
+    bodiless = status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    headers = response.headers if bodiless else {**response.headers, "Transfer-Encoding": "chunked"}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode("latin-1"))
+    writer.write(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{head}\r\n".encode("latin-1"))
+    if bodiless:
+        await writer.drain()
+        return True
     async for piece in _pieces(response.body):
         if piece:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))

@@ -1,0 +1,1 @@
+"""`make demo`: an agent repairs a small project, and remembers it."""

@@ -1,0 +1,83 @@
+"""Every example, and every Python block of the documentation, runs without a key."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from pi_ai.http.client import AiohttpTransport
+from pi_ai.http.transport import HttpRequest, HttpResponse
+from pi_ai.models import default_models
+from pi_ai.testing import ScriptedServer, faux_message
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{path.stem}-{number}")
+    for path in DOCUMENTS
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+]
+EXPECTED = {
+    "ask_a_model": "A monoid in the category of endofunctors.",
+    "coding_agent": "It was hello.txt.",
+    "function_tools": "words.",
+    "rpc_client": "exit status: 0",
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert EXPECTED[path.stem] in done.stdout
+    assert len(path.read_text().splitlines()) < 60
+
+
+class Redirect(AiohttpTransport):
+    """Sends every request to one server, whatever provider it is for."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__()
+        self.origin = origin
+
+    def post(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpResponse]:
+        parts = urlsplit(request.url)
+        return super().post(replace(request, url=f"{self.origin}{parts.path}?{parts.query}"))
+
+
+@pytest.fixture
+def scripted_origin() -> Iterator[str]:
+    """A scripted server on an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = ScriptedServer([faux_message("The answer.")] * 3)
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    yield server.url
+    asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_documented_code_runs(
+    block: str, scripted_origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(default_models, "_transport", Redirect(scripted_origin))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "<documentation>", "exec"), {"__name__": "documentation"})
