@@ -1,0 +1,407 @@
+"""The file itself: locks between processes, writers that are killed, damaged files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pi_ai.types import UserMessage
+from pi_session import (
+    SessionConflictError,
+    SessionError,
+    SessionLockedError,
+    SessionManager,
+    read_session_info,
+)
+from pi_session.lock import lock_file
+from pi_session.store import SessionFile
+
+STORED = Path(__file__).parent / "data" / "all_entry_types.jsonl"
+
+HOLD = """
+import sys
+from pi_session import SessionManager
+with SessionManager.open(sys.argv[1]) as session:
+    session.append_session_info("held")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+APPEND_UNTIL_KILLED = """
+import random, sys
+from pi_ai.types import UserMessage
+from pi_session import SessionManager
+with SessionManager.open(sys.argv[1]) as session:
+    number = 0
+    while True:
+        number += 1
+        text = "x" * random.choice((10, 1000, 20_000))
+        sys.stdout.write(session.append_message(UserMessage(text)) + "\\n")
+        sys.stdout.flush()
+"""
+
+TAKE_TURNS = """
+import sys, time
+from pi_session import SessionLockedError, SessionManager
+done = 0
+while done < 15:
+    try:
+        with SessionManager.open(sys.argv[1]) as session:
+            session.append_custom_entry("turn", {"who": sys.argv[2], "number": done})
+        done += 1
+    except SessionLockedError:
+        time.sleep(0.001)
+"""
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def new_session(directory: Path) -> Path:
+    with SessionManager.create("/proj", directory) as session:
+        session.append_message(UserMessage("start"))
+        assert session.session_file is not None
+        return session.session_file
+
+
+# --- locks -------------------------------------------------------------------------------------
+
+
+def test_session_check_36_lock_of_another_process(tmp_path: Path) -> None:
+    path = new_session(tmp_path)
+    with start(HOLD, str(path)) as child:
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == "held\n"
+            with pytest.raises(SessionLockedError) as caught:
+                SessionManager.open(path)
+            if sys.platform == "linux":
+                assert caught.value.pid == child.pid
+                assert f"process {child.pid}" in str(caught.value)
+            with SessionManager.open(path, read_only=True) as reader:
+                assert reader.get_session_name() == "held"
+        finally:
+            child.kill()
+            child.wait()
+        with SessionManager.open(path) as session:
+            assert session.get_session_name() == "held"
+
+
+def test_processes_that_take_turns_make_one_chain(tmp_path: Path) -> None:
+    path = new_session(tmp_path)
+    children = [start(TAKE_TURNS, str(path), str(number)) for number in range(3)]
+    for child in children:
+        child.communicate(timeout=15)
+        assert child.returncode == 0
+    with SessionManager.open(path) as session:
+        assert session.get_entry_count() == 1 + 3 * 15
+        assert len(session.get_branch()) == session.get_entry_count()
+
+
+@pytest.mark.parametrize("listing", [None, "garbage\n1: POSIX ADVISORY\n"], ids=["none", "odd"])
+def test_a_holder_that_nobody_knows(
+    listing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_text(path: Path, **options: Any) -> str:
+        if listing is None:
+            raise FileNotFoundError
+        return listing
+
+    path = new_session(tmp_path)
+    with SessionManager.open(path):
+        monkeypatch.setattr(Path, "read_text", read_text)
+        with pytest.raises(SessionLockedError, match="another process") as caught:
+            SessionManager.open(path)
+    assert caught.value.pid is None
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(errno.ENOLCK, None), (errno.EIO, OSError)], ids=["no locks", "broken"]
+)
+def test_file_systems_without_locks_are_used_with_a_warning(
+    code: int,
+    expected: type[Exception] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(descriptor: int) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("pi_session.lock._take", refuse)
+    if expected is None:
+        new_session(tmp_path)
+        assert "No lock on" in caplog.text
+    else:
+        with pytest.raises(expected):
+            lock_file(0, tmp_path)
+
+
+def test_a_file_that_is_replaced_before_it_is_locked_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"old\n")
+    replaced: list[int] = []
+
+    def replace_once(descriptor: int, target: Path) -> None:
+        if not replaced:
+            replaced.append(descriptor)
+            other = tmp_path / "other"
+            other.write_bytes(b"new\n")
+            other.replace(target)
+
+    monkeypatch.setattr("pi_session.store.lock_file", replace_once)
+    file = SessionFile.open(path)
+    assert file.read_lines() == [b"new\n"]
+    assert repr(file) == "<SessionFile s.jsonl 4 bytes>"
+    file.close()
+    assert file.closed
+    with pytest.raises(ValueError, match="closed"):
+        file.append(b"x\n")
+
+
+def test_a_failed_replacement_leaves_the_file_and_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"old\n")
+    file = SessionFile.open(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no")))
+        with pytest.raises(OSError, match="no"):
+            file.replace(b"new\n", keep_backup=False)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"old\n"
+    file.read_lines()
+    for backup in ("s.jsonl.bak", "s.jsonl.bak1"):
+        file.replace(b"new\n", keep_backup=True)
+        assert (tmp_path / backup).exists()
+    with pytest.raises(SessionLockedError):
+        SessionFile.open(path)
+    file.append(b"more\n")
+    file.close()
+    assert path.read_bytes() == b"new\nmore\n"
+
+
+def test_a_failed_sync_takes_the_line_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> NoReturn:
+        raise OSError(errno.EIO, "sync failed")
+
+    with SessionManager.create("/proj", tmp_path, durable=True) as session:
+        session.append_message(UserMessage("kept"))
+        assert session.session_file is not None
+        before = session.session_file.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr("pi_session.store._sync", fail)
+            with pytest.raises(OSError, match="sync failed"):
+                session.append_message(UserMessage("lost"))
+        assert session.session_file.read_bytes() == before
+        session.append_message(UserMessage("kept too"))
+        assert session.get_entry_count() == 2
+
+
+@pytest.mark.parametrize("tail", [b"", b"torn"], ids=["whole", "torn"])
+def test_lines_that_slip_in_just_before_an_append_are_told(tail: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"first\n" + tail)
+    file = SessionFile.open(path)
+    file.read_lines()
+    with path.open("ab") as other:
+        other.write(b"theirs\n")
+    assert file.append(b"ours\n") == [b"theirs\n"]
+    assert file.read_new_lines() == []
+    assert file.append(b"more\n") == []
+    file.close()
+    assert path.read_bytes().endswith(b"theirs\n" + b"\n" * bool(tail) + b"ours\nmore\n")
+
+
+def test_a_migrated_link_stays_a_link(tmp_path: Path) -> None:
+    target = tmp_path / "real" / "s.jsonl"
+    target.parent.mkdir()
+    target.write_text('{"type":"session","id":"h"}\n{"type":"custom","customType":"x"}\n')
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    with SessionManager.open(link) as session:
+        session.append_session_info("n")
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 3
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_deleted_file_is_not_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"line\n")
+    file = SessionFile.open(path)
+    path.unlink()
+    with pytest.raises(SessionConflictError, match="was deleted"):
+        file.read_new_lines()
+    file.close()
+    assert not path.exists()
+
+
+# --- writers that are killed -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_acknowledged_entry_survives_sigkill(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    path = new_session(tmp_path)
+    acknowledged: list[str] = []
+    for _ in range(2):
+        with start(APPEND_UNTIL_KILLED, str(path)) as child:
+            assert child.stdout is not None
+            first = child.stdout.readline()
+            killer = threading.Timer(chance.uniform(0, 0.06), child.kill)
+            killer.start()
+            lines = [first, *child.stdout]
+            killer.join()
+            child.wait()
+        acknowledged += [line.strip() for line in lines if line.endswith("\n")]
+        with SessionManager.open(path) as session:
+            stored = [entry.id for entry in session.get_entries()]
+            assert [
+                entry_id for entry_id in stored if entry_id in set(acknowledged)
+            ] == acknowledged
+            assert len(session.get_branch()) == len(stored)
+            acknowledged.append(session.append_message(UserMessage("after the crash")))
+            assert len(session.build_session_context().messages) == len(stored) + 1
+    assert len(acknowledged) >= 4
+
+
+# --- damaged files -----------------------------------------------------------------------------
+
+
+def readable_lines(data: bytes) -> list[dict[str, Any]]:
+    """What a plain reader makes of the file."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(name)
+
+    found: list[dict[str, Any]] = []
+    for line in data.split(b"\n"):
+        try:
+            value = json.loads(line.decode("utf-8", "replace"), parse_constant=refuse)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
+Damage = st.lists(
+    st.tuples(
+        st.sampled_from(["cut", "flip", "insert", "remove", "double"]),
+        st.integers(0, 1 << 16),
+        st.binary(min_size=1, max_size=6),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(data: bytes, damage: list[tuple[str, int, bytes]]) -> bytes:
+    for kind, number, noise in damage:
+        at = number % (len(data) + 1)
+        end = at + len(noise) * 20
+        if kind == "cut":
+            data = data[:at]
+        elif kind == "flip":
+            data = data[:at] + noise + data[at + len(noise) :]
+        elif kind == "insert":
+            data = data[:at] + noise + data[at:]
+        elif kind == "remove":
+            data = data[:at] + data[end:]
+        else:
+            data = data[:end] + data[at:]
+    return data
+
+
+def look_at_everything(session: SessionManager) -> None:
+    session.get_tree()
+    session.get_session_name()
+    for entry in session.get_entries():
+        assert entry.view.id == entry.id
+        session.get_label(entry.id)
+        session.branch(entry.id)
+        session.build_projection()
+
+
+@settings(max_examples=100, deadline=None)
+@given(Damage)
+def test_damage_never_loses_a_readable_line(damage: list[tuple[str, int, bytes]]) -> None:
+    data = damaged(STORED.read_bytes(), damage)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "s.jsonl"
+        path.write_bytes(data)
+        read_session_info(path)
+        expected = readable_lines(data)
+        try:
+            session = SessionManager.open(path)
+        except SessionError:
+            first = expected[0] if expected else {}
+            assert first.get("type") != "session" or not isinstance(first.get("id"), str)
+            assert path.read_bytes() == data
+            return
+        with session:
+            entries = [line for line in expected if line.get("type") != "session"]
+            ids = [line["id"] for line in entries if isinstance(line.get("id"), str) and line["id"]]
+            found = [entry.id for entry in session.get_entries()]
+            if not expected or expected[0].get("version") == 3:
+                assert found == ids
+            else:  # lines without id get one
+                assert [entry_id for entry_id in found if entry_id in set(ids)] == ids
+            look_at_everything(session)
+            if session.read_only:
+                return
+            before = path.read_bytes()
+            added = session.append_message(UserMessage("next"))
+            assert path.read_bytes().startswith(before)
+        with SessionManager.open(path) as session:
+            assert session.leaf_id == added
+
+
+def test_appending_to_a_long_session_reads_nothing_and_writes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = new_session(tmp_path)
+    filler = STORED.read_text().splitlines()[3:8]
+    with path.open("a") as file:
+        file.writelines(f"{line}\n" for line in filler * 2000)
+    written: list[int] = []
+    real_write = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        written.append(len(data))
+        return real_write(descriptor, data)
+
+    def read(descriptor: int, length: int) -> NoReturn:
+        raise AssertionError("read back")
+
+    with SessionManager.open(path) as session:
+        size = path.stat().st_size
+        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(os, "read", read)
+        for number in range(20):
+            session.append_message(UserMessage(str(number)))
+            session.build_session_context()
+    assert len(written) == 20
+    assert path.stat().st_size == size + sum(written)
