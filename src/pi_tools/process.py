@@ -233,17 +233,16 @@ class _Process(asyncio.SubprocessProtocol):
     def _pipes(self) -> list[asyncio.ReadTransport]:
         assert self._transport is not None
         pipes = [self._transport.get_pipe_transport(fd) for fd in self._open_pipes]
-        return [pipe for pipe in pipes if isinstance(pipe, asyncio.ReadTransport)]
+        return [cast(asyncio.ReadTransport, pipe) for pipe in pipes if pipe is not None]
 
     # --- called by run_process ----------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Give the program its whole standard input."""
         assert self._transport is not None
-        pipe = self._transport.get_pipe_transport(0)
-        if isinstance(pipe, asyncio.WriteTransport):
-            pipe.write(data)
-            pipe.close()
+        pipe = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        pipe.write(data)
+        pipe.close()
 
     async def outcome(self, signal: AbortSignal | None, timeout: float | None) -> int:
         """The exit code, once the command has ended; kills it on abort and timeout."""

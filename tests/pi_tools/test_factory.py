@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import pi_tools
+from pi_tools import create_coding_tools, create_tool
+
+if TYPE_CHECKING:
+    from tests.pi_tools.conftest import Calls
+
+
+def test_coding_tools_come_in_order(tmp_path: Path) -> None:
+    tools = create_coding_tools(tmp_path)
+    assert [tool.name for tool in tools] == ["read", "bash", "edit", "write"]
+    for tool in tools:
+        assert tool.label == tool.name
+        assert tool.constrained_sampling == {"type": "json_schema", "strict": "prefer"}
+        assert tool.execution_mode is None
+        assert tool.prompt_snippet
+        assert "\n" not in tool.prompt_snippet
+        assert len(tool.prompt_guidelines) == (2 if tool.name == "edit" else 1)
+        assert (tool.prepare_arguments is not None) is (tool.name == "edit")
+
+
+def types(schema: dict[str, Any]) -> Any:
+    match schema["type"]:
+        case "object":
+            properties = {name: types(part) for name, part in schema["properties"].items()}
+            assert set(schema) <= {"type", "required", "properties", "description"}
+            return schema["required"], properties
+        case "array":
+            return [types(schema["items"])]
+        case simple:
+            return simple
+
+
+def test_parameter_schemas(tmp_path: Path) -> None:
+    edit = (["oldText", "newText"], {"oldText": "string", "newText": "string"})
+    assert {tool.name: types(tool.parameters) for tool in create_coding_tools(tmp_path)} == {
+        "read": (["path"], {"path": "string", "offset": "number", "limit": "number"}),
+        "bash": (["command"], {"command": "string", "timeout": "number"}),
+        "edit": (["path", "edits"], {"path": "string", "edits": [edit]}),
+        "write": (["path", "content"], {"path": "string", "content": "string"}),
+    }
+
+
+def test_options_reach_their_tool(calls: Calls, tmp_path: Path) -> None:
+    tool = create_tool("bash", tmp_path, {"bash": {"command_prefix": "V=1"}, "read": {}})
+    assert calls.text(tool, {"command": "echo $V"}) == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("powershell", "Unknown tool name: powershell"),
+        ("", "Unknown tool name: "),
+        ("grep", "Tool grep is not available in this version"),
+        ("find", "Tool find is not available in this version"),
+        ("ls", "Tool ls is not available in this version"),
+    ],
+)
+def test_names_without_a_tool(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"(?i)tool") as caught:
+        create_tool(name, "/")
+    assert str(caught.value) == text
+
+
+def test_exported_names_are_sorted_and_there() -> None:
+    names = pi_tools.__all__
+    constants = [name for name in names if name.isupper()]
+    rest = [name for name in names if not name.isupper()]
+    classes = [name for name in rest if name[0].isupper()]
+    functions = [name for name in rest if name[0].islower()]
+    assert list(names) == [*sorted(constants), *sorted(classes), *sorted(functions)]
+    assert all(hasattr(pi_tools, name) for name in names)
+
+
+def test_import_loads_nothing_heavy() -> None:
+    code = "import sys, pi_tools; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pi_tools" in loaded
+    assert not loaded & {"PIL", "aiohttp", "jsonschema_rs", "pathspec"}
