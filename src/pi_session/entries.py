@@ -7,8 +7,9 @@ Source: session spec, sections 4 and 5.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container
-from typing import Any, ClassVar, Literal, TypeAlias, cast
+from collections.abc import Container, Iterator
+from contextlib import suppress
+from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
@@ -16,6 +17,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from pi_ai.json_text import parse_json
 from pi_ai.types import JsonObject, JsonValue, SystemMessage, Usage, UserContent, Wire
 from pi_ai.wire import encode, from_json_value
+from pi_session.locations import parse_timestamp
 from pi_session.messages import SessionMessage, no_content
 
 __all__ = (
@@ -267,13 +269,14 @@ class Entry(Struct, gc=False, eq=False):
             source = raw.get("message")
         if not isinstance(source, dict):
             return None
-        return _read_message({**cast("JsonObject", source), "content": content})
+        return _read_message({**cast("JsonObject", source), "content": content}, self.timestamp)
 
     def _read(self) -> EntryView:
-        try:
-            return _read_known(self.line)
-        except (ValueError, RecursionError):
-            return self._read_leniently()
+        # A message without a time of its own would get the present one.
+        if self.type != "message" or self.line.count(b'"timestamp":') > 1:
+            with suppress(ValueError, RecursionError):
+                return _read_known(self.line)
+        return self._read_leniently()
 
     def _read_leniently(self) -> EntryView:
         try:
@@ -287,7 +290,7 @@ class Entry(Struct, gc=False, eq=False):
         }
         kind = _KINDS.get(self.type)
         if kind is MessageEntry:
-            message = _read_message(raw.get("message"))
+            message = _read_message(raw.get("message"), self.timestamp)
             if message is not None:
                 return MessageEntry(
                     id=self.id, parent_id=self.parent_id, timestamp=self.timestamp, message=message
@@ -317,32 +320,80 @@ def _convert(value: JsonValue, kind: Any) -> Any:
         return None
 
 
-def _read_message(value: JsonValue) -> SessionMessage | None:
-    """A stored message, without the parts that cannot be read; None if it is no message."""
-    found = _convert(value, SessionMessage)
-    if found is None and isinstance(value, dict):
-        record = cast("JsonObject", value)
+def _read_message(value: JsonValue, entry_timestamp: str) -> SessionMessage | None:
+    """A stored message, without the parts that cannot be read; None if it is no message.
+
+    A message without a readable time of its own has that of its entry.
+    """
+    if not isinstance(value, dict):
+        return None
+    record = cast("JsonObject", value)
+    found = _convert(record, SessionMessage) if "timestamp" in record else None
+    if found is None:
         kind = _ROLES.get(str(record.get("role")))
         if kind is not None:
-            found = _convert(_salvage(record, kind), kind)
+            kept = _salvage(record, kind)
+            kept.setdefault("timestamp", parse_timestamp(entry_timestamp) or 0)
+            found = _convert(kept, kind)
     return found
 
 
 def _salvage(record: JsonObject, kind: type[Struct]) -> JsonObject:
-    """The keys of `record` that fit `kind`; of a list that does not fit, the items that do."""
+    """What of `record` can be read as `kind`, key by key."""
     config = kind.__struct_config__
-    kept: JsonObject = {str(config.tag_field): config.tag}
+    kept: JsonObject = {} if config.tag is None else {str(config.tag_field): config.tag}
     for info in msgspec.structs.fields(kind):
-        name = info.encode_name
-        if name not in record:
-            continue
-        value = record[name]
-        if _fits(value, info.type):
-            kept[name] = value
-        elif isinstance(value, list):
-            items = cast("list[Any]", value)
-            kept[name] = [item for item in items if _fits([item], info.type)]
+        if info.encode_name in record:
+            value = _mended(record[info.encode_name], info.type)
+            if value is not UNSET:
+                kept[info.encode_name] = value
     return kept
+
+
+def _mended(value: Any, kind: Any) -> Any:
+    """`value`, or what of it fits `kind`; UNSET if nothing does.
+
+    Other programs write whole numbers as 10.0, and null where there is nothing to say.
+    """
+    if _fits(value, kind):
+        return value
+    if isinstance(value, float) and abs(value) < 2**53 and _fits(_whole(value), kind):
+        return _whole(value)
+    if isinstance(value, list):
+        items = [_mended_item(item, kind) for item in cast("list[Any]", value)]
+        return [item for item in items if item is not UNSET]
+    if isinstance(value, dict):
+        return _salvaged_struct(cast("JsonObject", value), kind)
+    return UNSET
+
+
+def _whole(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
+def _mended_item(item: Any, kind: Any) -> Any:
+    """As `_mended`, for an item of a list of `kind`."""
+    if _fits([item], kind):
+        return item
+    return _salvaged_struct(cast("JsonObject", item), kind) if isinstance(item, dict) else UNSET
+
+
+def _salvaged_struct(record: JsonObject, kind: Any) -> Any:
+    """What of an object can be read as the struct in `kind` that it is meant to be."""
+    for struct in _structs_in(kind):
+        tag = struct.__struct_config__.tag
+        if tag is None or record.get(str(struct.__struct_config__.tag_field)) == tag:
+            kept = _salvage(record, struct)
+            if _fits(kept, struct):
+                return kept
+    return UNSET
+
+
+def _structs_in(kind: Any) -> Iterator[type[Struct]]:
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        yield kind
+    for part in get_args(kind):
+        yield from _structs_in(part)
 
 
 def _fits(value: JsonValue, kind: Any) -> bool:
