@@ -5,8 +5,8 @@ The module's functions use one default collection, the only state that is shared
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Unpack
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from pi_ai.catalog.loader import load_models
 from pi_ai.catalog.providers import PROVIDERS
 from pi_ai.check import check_request
 from pi_ai.errors import ModelsError
-from pi_ai.http.transport import Transport, merge_headers
+from pi_ai.http.transport import HttpRequest, HttpResponse, Transport, merge_headers
 from pi_ai.identity import opencode_session_headers
 from pi_ai.provider import Adapter, Call, ProviderSpec, find_adapter, load_adapter
 from pi_ai.stream import AssistantStream, EventBatches
@@ -105,6 +105,15 @@ class Models:
     def get_provider(self, provider: str) -> ProviderSpec | None:
         """A provider by id."""
         return self._providers.get(provider)
+
+    def copy(self) -> Models:
+        """A collection that changes on its own and uses this one's connections.
+
+        The connections stay this collection's: closing the copy leaves them open.
+        """
+        other = Models(self._providers.values(), transport=_Borrowed(self._connect))
+        other._own_models = {name: dict(models) for name, models in self._own_models.items()}
+        return other
 
     def _models_of(self, provider: str) -> Mapping[str, Model]:
         if provider not in self._providers:
@@ -193,6 +202,20 @@ class Models:
 
             self._transport = AiohttpTransport()
         return self._transport
+
+
+class _Borrowed:
+    """The transport of another collection, which makes it when it is first needed."""
+
+    def __init__(self, lend: Callable[[], Transport]) -> None:
+        self._lend = lend
+
+    def post(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpResponse]:
+        """See `Transport.post`."""
+        return self._lend().post(request)
+
+    async def aclose(self) -> None:
+        """Nothing: the owner closes it."""
 
 
 def _near(word: str, known: Iterable[str]) -> str:

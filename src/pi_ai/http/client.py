@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -20,12 +21,15 @@ import aiohttp
 from pi_ai.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError
 from pi_ai.http.transport import HttpRequest
 
-__all__ = ("AiohttpTransport",)
+__all__ = ("AiohttpResponse", "AiohttpTransport")
 
 # aiohttp warns of larger bodies given as bytes, since it would write them in one go.
 _LARGE_BODY_BYTES = 1 << 20
 # Servers behind several proxies send long headers (policies, traces); aiohttp's limit is 8 KB.
 _HEADER_LINE_BYTES = 1 << 16
+# How often a waiting response is looked at, and how soon again when its connection seems gone.
+_LOOK_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.05
 # How long the end of a body may keep an otherwise finished exchange, so that its connection can
 # be used again: most servers send the last bytes of a stream together with its end marker.
 _DRAIN_SECONDS = 0.05
@@ -125,7 +129,7 @@ class AiohttpResponse:
 
     def __init__(self, raw: aiohttp.ClientResponse, idle_timeout_ms: float | None) -> None:
         self._raw = raw
-        self._idle = _IdleWatch(raw.content, idle_timeout_ms) if idle_timeout_ms else None
+        self._watch = _Watch(raw, idle_timeout_ms)
 
     def __repr__(self) -> str:
         return f"<AiohttpResponse {self.status}>"
@@ -143,22 +147,19 @@ class AiohttpResponse:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives."""
         content = self._raw.content
-        idle = self._idle
+        watch = self._watch
         try:
             while True:
-                if idle is not None:
-                    idle.wait()
+                watch.wait()
                 chunk = await content.readany()
-                if idle is not None:
-                    idle.waiting_since = None
+                watch.waiting_since = None
                 if not chunk:
                     return
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
             raise _lost(error) from error
         finally:
-            if idle is not None:
-                idle.stop()
+            watch.stop()
 
     async def read(self, limit_bytes: int) -> bytes:
         """The rest of the body, at most `limit_bytes` of it."""
@@ -185,25 +186,26 @@ class AiohttpResponse:
         self._raw.release()
 
 
-class _IdleWatch:
-    """Fails a body that sends nothing for too long while somebody waits for it.
+class _Watch:
+    """Fails a body that somebody waits for in vain: nothing comes for too long, or ever again.
 
     One timer per response that looks now and then: a timer per chunk would cost more than
     decoding the chunk does.
     """
 
-    def __init__(self, content: aiohttp.StreamReader, limit_ms: float) -> None:
+    def __init__(self, raw: aiohttp.ClientResponse, limit_ms: float | None) -> None:
         self.waiting_since: float | None = None
-        self._content = content
-        self._limit = limit_ms / 1000
+        self._raw = raw
+        self._limit = limit_ms / 1000 if limit_ms else math.inf
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._seen_gone = False
 
     def wait(self) -> None:
         """A read begins."""
         self.waiting_since = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_later(self._limit, self._look)
+            self._timer = self._loop.call_later(min(_LOOK_SECONDS, self._limit), self._look)
 
     def stop(self) -> None:
         """No further read."""
@@ -217,9 +219,30 @@ class _IdleWatch:
         since = now if self.waiting_since is None else self.waiting_since
         if now - since >= self._limit:
             text = f"Request timed out: no data received for {self._limit:g} s"
-            self._content.set_exception(ProviderTimeoutError(text, retryable=True))
+            self._fail(ProviderTimeoutError(text, retryable=True))
             return
-        self._timer = self._loop.call_at(since + self._limit, self._look)
+        pause = _LOOK_SECONDS
+        if self.waiting_since is not None and self._is_gone():
+            if self._seen_gone:
+                self._fail(_lost(aiohttp.ClientPayloadError("the connection was closed")))
+                return
+            self._seen_gone = True  # its end may be on the way to the reader: look once more
+            pause = _LOOK_AGAIN_SECONDS
+        self._timer = self._loop.call_at(min(now + pause, since + self._limit), self._look)
+
+    def _is_gone(self) -> bool:
+        """Whether the connection is closed. aiohttp does not always tell its reader.
+
+        In 3.14 it forgets to after a broken chunk size and a compressed body that is cut short.
+        """
+        connection = self._raw.connection
+        if connection is None:  # the body has arrived whole
+            return False
+        return connection.transport is None or connection.transport.is_closing()
+
+    def _fail(self, error: ProviderError) -> None:
+        self._timer = None
+        self._raw.content.set_exception(error)
 
 
 def _lost(error: Exception) -> ProviderConnectionError:
