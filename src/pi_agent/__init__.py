@@ -1,13 +1,14 @@
 """The agent loop: a model, tools, events.
 
-    agent = Agent(model=get_model("anthropic", "claude-sonnet-4-5"), tools=[word_count])
-    async for event in agent.run("How many words has README.md?"):
-        ...
+agent = Agent(model=get_model("anthropic", "claude-sonnet-4-5"), tools=[word_count])
+async for event in agent.run("How many words has README.md?"):
+    ...
 """
 
 from __future__ import annotations
 
-from pi_agent.agent import Agent, AgentState
+from pi_agent.active import RunEvents
+from pi_agent.agent import Agent
 from pi_agent.errors import AgentBusyError, AgentStateError
 from pi_agent.events import (
     AgentEndEvent,
@@ -22,6 +23,7 @@ from pi_agent.events import (
     TurnEndEvent,
     TurnStartEvent,
 )
+from pi_agent.state import AgentState
 from pi_agent.tool import tool
 from pi_agent.types import (
     CLEAR,
@@ -61,6 +63,7 @@ __all__ = (
     "NextRequest",
     "Prepared",
     "RunContext",
+    "RunEvents",
     "ToolContext",
     "ToolDecision",
     "ToolError",

@@ -6,31 +6,19 @@ Source: agent spec, section 8, with section 16.
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from pi_agent.active import ActiveRun, RunEvents
 from pi_agent.declarations import leading_system_message, model_messages
 from pi_agent.errors import AgentBusyError, AgentStateError
-from pi_agent.events import (
-    AgentEndEvent,
-    AgentEvent,
-    AgentStartEvent,
-    MessageEndEvent,
-    MessageStartEvent,
-    MessageUpdateEvent,
-    ToolExecutionEndEvent,
-    ToolExecutionStartEvent,
-    TurnEndEvent,
-)
-from pi_agent.failure import end_broken_run
-from pi_agent.handoff import Handoff
-from pi_agent.loop import run_loop
-from pi_agent.queues import MessageQueue
-from pi_agent.run import LoopConfig, Run
+from pi_agent.events import AgentEvent
+from pi_agent.listeners import Listener, Listeners
+from pi_agent.queues import MessageQueue, QueueReader
+from pi_agent.run import Emit, LoopConfig, Run
+from pi_agent.state import AgentState
 from pi_agent.types import (
     AgentMessage,
     AgentTool,
@@ -59,46 +47,17 @@ from pi_ai import (
     UserMessage,
     stream,
 )
-from pi_ai.transcript import get_current_system_message, get_current_system_prompt
+from pi_ai.transcript import get_current_system_message
 
-__all__ = ("Agent", "AgentState", "Listener", "Prompt")
+__all__ = ("Agent", "Prompt")
 
 Prompt: TypeAlias = str | AgentMessage | Sequence[AgentMessage]
 """What a run starts from: text, a message, or several."""
-
-Listener: TypeAlias = Callable[[AgentEvent], object | Awaitable[object]]
-"""Called with every event, one listener after another; awaited if it returns an awaitable."""
 
 _PROMPT_BUSY = (
     "Agent is already processing a prompt. Use steer() or followUp() to queue messages, "
     "or wait for completion."
 )
-
-
-@dataclass(kw_only=True)
-class AgentState:
-    """What an agent is and knows. Model, level and tools take effect with the next run."""
-
-    messages: list[AgentMessage]
-    tools: list[AgentTool]
-    model: Model
-    thinking_level: ThinkingLevel
-    is_streaming: bool = False
-    pending_tool_calls: frozenset[str] = frozenset()
-    error_message: str | None = None
-    streaming: AgentEvent | None = field(default=None, repr=False)
-
-    @property
-    def system_prompt(self) -> str:
-        """The prompt in force, from the transcript's system messages."""
-        return get_current_system_prompt(model_messages(self.messages))
-
-    @property
-    def streaming_message(self) -> AgentMessage | None:
-        """The message between its `message_start` and `message_end`."""
-        if isinstance(self.streaming, MessageStartEvent | MessageUpdateEvent):
-            return self.streaming.message
-        return None
 
 
 class Agent:
@@ -111,6 +70,8 @@ class Agent:
     `models` is the collection that makes requests, the default one unless given; `stream`
     replaces it by a function. `stream_options` go with every request. `cwd` and `session_id` are
     what tools and providers are told. Attributes may be changed; a run reads them when it starts.
+    After an abort, tools and hooks that do not stop are cancelled after `tool_grace_seconds`; one
+    that swallows even that is left behind after as long again.
     """
 
     def __init__(
@@ -138,7 +99,7 @@ class Agent:
             leading = leading_system_message(system_prompt, tools)
             transcript[:0] = [leading] if leading is not None else []
         self.state = AgentState(
-            messages=transcript, tools=list(tools), model=model, thinking_level=thinking_level
+            messages=transcript, tools=tools, model=model, thinking_level=thinking_level
         )
         self.stream = stream or _stream_with(models)
         self.stream_options: StreamOptions = stream_options or StreamOptions()
@@ -151,9 +112,8 @@ class Agent:
         self.session_file: Path | None = None
         self.steering_queue = MessageQueue(steering_mode)
         self.follow_up_queue = MessageQueue(follow_up_mode)
-        self._listeners: list[Listener] = []
-        self._delivery = asyncio.Lock()
-        self._active: _ActiveRun | None = None
+        self._listeners = Listeners()
+        self._active: ActiveRun | None = None
 
     def __repr__(self) -> str:
         state = "running" if self._active else "idle"
@@ -170,52 +130,43 @@ class Agent:
         `AgentBusyError` while another run is active. Cancelling the caller aborts the run, waits
         until it has settled, and leaves a transcript that can be continued.
         """
-        run = self._start(_prompts(prompt, images), poll_steering=True)
-        await run.settle()
-        return _last_assistant(run.run.new_messages)
+        await self._wait_for_left_run()
+        return await self._finish(self._start(_prompts(prompt, images), self._reader()))
 
-    async def run(
-        self, prompt: Prompt, images: Sequence[ImageContent] = ()
-    ) -> AsyncGenerator[AgentEvent, None]:
+    def run(self, prompt: Prompt, images: Sequence[ImageContent] = ()) -> RunEvents:
         """As `prompt`, but hands out the events; leaving the `async for` early aborts the run.
 
-        The run waits for the consumer at every event, so nothing happens behind its back.
+        The run waits for the consumer at every event, so nothing happens behind its back; in
+        return the consumer must not wait for the run. Use it as `async with agent.run(...) as
+        events` to have the run settled when the block is left.
         """
-        handoff = Handoff()
-        active = self._start(_prompts(prompt, images), poll_steering=True, sink=handoff.put)
-        active.task.add_done_callback(lambda _task: handoff.close())
-        try:
-            while (event := await handoff.get()) is not None:
-                yield event
-        finally:
-            handoff.close()
-            if not active.task.done():
-                active.abort()
-            await active.settle()
+
+        async def start(sink: Emit) -> ActiveRun:
+            await self._wait_for_left_run()
+            return self._start(_prompts(prompt, images), self._reader(), sink)
+
+        return RunEvents(start)
 
     async def continue_(self) -> AssistantMessage | None:
         """Go on from the transcript without a new prompt, or with what is queued.
 
         Raises `AgentStateError` when there is nothing to go on from.
         """
+        await self._wait_for_left_run()
         if self._active is not None:
             raise AgentBusyError(
                 "Agent is already processing. Wait for completion before continuing."
             )
-        tail = [m for m in self.state.messages if not isinstance(m, SystemMessage)]
-        if not tail:
+        tail = next((m for m in reversed(self.state.messages) if not _is_system(m)), None)
+        if tail is None:
             raise AgentStateError("No messages to continue from")
         prompts: Sequence[AgentMessage] | None = None
-        steered = False
-        if isinstance(tail[-1], AssistantMessage):
-            prompts = self.steering_queue.drain()
-            steered = bool(prompts)
-            prompts = prompts or self.follow_up_queue.drain()
+        reader = self._reader()
+        if isinstance(tail, AssistantMessage):
+            prompts = reader.take_prompts()
             if not prompts:
                 raise AgentStateError("Cannot continue from message role: assistant")
-        run = self._start(prompts, poll_steering=not steered)
-        await run.settle()
-        return _last_assistant(run.run.new_messages)
+        return await self._finish(self._start(prompts, reader))
 
     def steer(self, message: str | AgentMessage) -> None:
         """Queue a message for the next turn of the run, or of the next run."""
@@ -249,8 +200,13 @@ class Agent:
         return self._active.run.signal if self._active is not None else None
 
     async def wait_for_idle(self) -> None:
-        """Wait until the active run and its listeners are done. Not for use in a listener."""
+        """Wait until the active run and its listeners are done.
+
+        Raises `AgentStateError` in a listener or hook, where it would wait for itself.
+        """
         while self._active is not None:
+            if asyncio.current_task() is self._active.task:
+                raise AgentStateError("wait_for_idle() was called from inside the run")
             await asyncio.wait([self._active.task])
 
     def reset(self) -> None:
@@ -274,71 +230,70 @@ class Agent:
 
         Listeners are awaited in order before the run goes on. One that raises ends the run.
         """
-        if listener not in self._listeners:
-            self._listeners.append(listener)
-
-        def unsubscribe() -> bool:
-            if listener not in self._listeners:
-                return False
-            self._listeners.remove(listener)
-            return True
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     # --- one run ------------------------------------------------------------------------------
+
+    def _reader(self) -> QueueReader:
+        return QueueReader(self.steering_queue, self.follow_up_queue)
 
     def _start(
         self,
         prompts: Sequence[AgentMessage] | None,
-        *,
-        poll_steering: bool,
-        sink: Callable[[AgentEvent], Awaitable[None]] | None = None,
-    ) -> _ActiveRun:
+        reader: QueueReader,
+        sink: Emit | None = None,
+    ) -> ActiveRun:
         if self._active is not None:
             raise AgentBusyError(_PROMPT_BUSY)
-        self.state.error_message = None
-        self.state.is_streaming = True
+        state = self.state
+        state.error_message = None
+        state.is_streaming = True
         controller = AbortController()
         run = Run(
-            config=self._config(poll_steering),
+            config=self._config(reader),
             signal=controller.signal,
             emit=self._emitter(sink),
-            messages=list(self.state.messages),
-            tools=list(self.state.tools),
-            model=self.state.model,
-            thinking_level=self.state.thinking_level,
+            messages=list(state.messages),
+            tools=list(state.tools),
+            model=state.model,
+            thinking_level=state.thinking_level,
+            owed=len(prompts or ()),
         )
-        self._active = _ActiveRun(run, controller, prompts, self._done)
+
+        def done() -> None:
+            reader.put_back(run.owed)
+            self._active = None
+            state.settle()
+
+        self._active = ActiveRun(run, controller, prompts, done)
         return self._active
 
-    def _config(self, poll_steering: bool) -> LoopConfig:
+    async def _finish(self, active: ActiveRun) -> AssistantMessage | None:
+        await active.settle()
+        added = reversed(active.run.new_messages)
+        return next((m for m in added if isinstance(m, AssistantMessage)), None)
+
+    async def _wait_for_left_run(self) -> None:
+        """A run whose `async for` was left is about to end; nobody asked to wait for it yet."""
+        if self._active is not None and self._active.is_left:
+            await self.wait_for_idle()
+
+    def _config(self, reader: QueueReader) -> LoopConfig:
         options = StreamOptions(**self.stream_options)
         if self.session_id is not None:
             options.setdefault("session_id", self.session_id)
-        skip = not poll_steering
-
-        async def steering() -> Sequence[AgentMessage]:
-            nonlocal skip
-            if skip:  # this run's prompt is the steering that was due
-                skip = False
-                return ()
-            return self.steering_queue.drain()
-
-        async def follow_ups() -> Sequence[AgentMessage]:
-            return self.follow_up_queue.drain()
-
         return LoopConfig(
             model=self.state.model,
             thinking_level=self.state.thinking_level,
             stream=self.stream,
             stream_options=options,
             convert_to_llm=self.convert_to_llm,
-            hooks=self.hooks,
+            hooks=replace(self.hooks),
             tool_execution=self.tool_execution,
             tool_grace_seconds=self.tool_grace_seconds,
             make_tool_context=self._tool_context,
-            get_steering_messages=steering,
-            get_follow_up_messages=follow_ups,
+            get_steering_messages=reader.poll_steering,
+            get_follow_up_messages=reader.poll_follow_up,
         )
 
     def _tool_context(
@@ -349,111 +304,25 @@ class Agent:
             signal=signal,
             on_update=on_update,
             host_cwd=self.cwd,
-            model=self.state.model,
-            thinking_level=self.state.thinking_level,
             session_id=self.session_id,
             session_file=self.session_file,
         )
 
-    def _emitter(
-        self, sink: Callable[[AgentEvent], Awaitable[None]] | None
-    ) -> Callable[[AgentEvent], Awaitable[None]]:
+    def _emitter(self, sink: Emit | None) -> Emit:
+        turnstile = asyncio.Lock()  # tools run side by side; their events come one at a time
+        state, listeners = self.state, self._listeners
+
         async def emit(event: AgentEvent) -> None:
-            # Tools run side by side; their events still come one after another.
-            async with self._delivery:
-                _reduce(self.state, event)
-                for listener in tuple(self._listeners):
-                    told = listener(event)
-                    if inspect.isawaitable(told):
-                        await told
+            await turnstile.acquire()  # `async with` costs two coroutines more per event
+            try:
+                state.apply(event)
+                await listeners.tell(event)
                 if sink is not None:
                     await sink(event)
+            finally:
+                turnstile.release()
 
         return emit
-
-    def _done(self) -> None:
-        self._active = None
-        self.state.is_streaming = False
-        self.state.streaming = None
-        self.state.pending_tool_calls = frozenset()
-
-
-class _ActiveRun:
-    """A run and the task that drives it.
-
-    The task is the run's own: cancelling whoever waits for it aborts the run through its signal,
-    so that the loop always comes to an orderly end.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        controller: AbortController,
-        prompts: Sequence[AgentMessage] | None,
-        done: Callable[[], None],
-    ) -> None:
-        self.run = run
-        self.task = asyncio.get_running_loop().create_task(self._drive(prompts))
-        self._controller = controller
-        self._done = done
-
-    def abort(self) -> None:
-        """Set the run's signal."""
-        self._controller.abort()
-
-    async def settle(self) -> None:
-        """Wait for the end of the run. Raises what its failure path raised."""
-        try:
-            await asyncio.wait([self.task])
-        except asyncio.CancelledError:
-            self.abort()
-            await _wait_uncancelled(self.task, self.run.config.tool_grace_seconds + 1)
-            raise
-        if not self.task.cancelled():
-            self.task.result()
-
-    async def _drive(self, prompts: Sequence[AgentMessage] | None) -> None:
-        try:
-            await run_loop(self.run, prompts)
-        except asyncio.CancelledError as error:
-            # The event loop is being closed around the run: note what there is, then go.
-            self.abort()
-            await end_broken_run(self.run, error)
-            raise
-        except Exception as error:  # noqa: BLE001  # it becomes the run's last message
-            await end_broken_run(self.run, error)
-        finally:
-            self._done()
-
-
-async def _wait_uncancelled(task: asyncio.Task[None], seconds: float) -> None:
-    """Wait for a task although this one is being cancelled, at most so long."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not task.done() and (left := deadline - asyncio.get_running_loop().time()) > 0:
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([task], timeout=left)
-    if not task.done():
-        task.cancel()
-
-
-def _reduce(state: AgentState, event: AgentEvent) -> None:
-    """Bring the state up to an event, before listeners see it."""
-    match event:
-        case MessageStartEvent() | MessageUpdateEvent():
-            state.streaming = event
-        case MessageEndEvent():
-            state.streaming = None
-            state.messages.append(event.message)
-        case ToolExecutionStartEvent():
-            state.pending_tool_calls |= {event.tool_call_id}
-        case ToolExecutionEndEvent():
-            state.pending_tool_calls -= {event.tool_call_id}
-        case TurnEndEvent():
-            state.error_message = event.message.error_message or state.error_message
-        case AgentEndEvent():
-            state.streaming = None
-        case AgentStartEvent() | _:
-            pass
 
 
 def _stream_with(models: Models | None) -> StreamFunction:
@@ -471,5 +340,5 @@ def _prompts(prompt: Prompt, images: Sequence[ImageContent]) -> list[AgentMessag
     return list(prompt) if isinstance(prompt, Sequence) else [prompt]
 
 
-def _last_assistant(messages: Sequence[AgentMessage]) -> AssistantMessage | None:
-    return next((m for m in reversed(messages) if isinstance(m, AssistantMessage)), None)
+def _is_system(message: AgentMessage) -> bool:
+    return isinstance(message, SystemMessage)

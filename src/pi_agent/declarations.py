@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from pi_agent.types import AgentMessage, AgentTool
-from pi_ai.transcript import get_current_tools, get_tool_state_changes, to_tool_declaration
+from pi_ai.transcript import (
+    ToolStateChanges,
+    get_current_tools,
+    get_tool_state_changes,
+    to_tool_declaration,
+)
 from pi_ai.types import (
     AssistantMessage,
     Message,
@@ -26,23 +31,16 @@ __all__ = ("declare_tool_changes", "leading_system_message", "model_messages")
 
 def model_messages(messages: Sequence[AgentMessage]) -> list[Message]:
     """The messages that a model can read, without those only the host knows."""
-    known = (SystemMessage, UserMessage, AssistantMessage, ToolResultMessage)
+    known = (AssistantMessage, ToolResultMessage, UserMessage, SystemMessage)
     return [message for message in messages if isinstance(message, known)]
-
-
-def _declarations(tools: Sequence[AgentTool]) -> list[Tool]:
-    """One declaration per name; of several tools of a name the first runs, so it is declared."""
-    by_name: dict[str, Tool] = {}
-    for tool in tools:
-        by_name.setdefault(tool.name, to_tool_declaration(tool))
-    return list(by_name.values())
 
 
 def leading_system_message(prompt: str, tools: Sequence[AgentTool]) -> SystemMessage | None:
     """The message a new transcript starts with, None without a prompt and tools."""
     if not prompt and not tools:
         return None
-    return SystemMessage(prompt, tools_added=_declarations(tools) or None, timestamp=0)
+    declared = [to_tool_declaration(tool) for tool in _by_name(tools).values()]
+    return SystemMessage(prompt, tools_added=declared or None, timestamp=0)
 
 
 def declare_tool_changes(
@@ -53,25 +51,44 @@ def declare_tool_changes(
     """`pending` with a system message that declares what changed, if anything did.
 
     The last pending system message carries the change if there is one: what it says of tools is
-    only a wish and is replaced.
+    only a wish and is replaced. Without one, a message of our own goes first.
     """
-    carrier = next((m for m in reversed(pending) if isinstance(m, SystemMessage)), None)
-    told = [
-        msgspec.structs.replace(m, tools_added=None, tools_removed=None) if m is carrier else m
-        for m in model_messages([*messages, *pending])
-    ]
-    changes = get_tool_state_changes(get_current_tools(told), _declarations(tools))
+    told = [message for message in messages if isinstance(message, SystemMessage)]
+    pending_told = [message for message in pending if isinstance(message, SystemMessage)]
+    carrier = pending_told[-1] if pending_told else None
+    changes = _changes(get_current_tools([*told, *pending_told[:-1]]), tools)
     added = list(changes.tools_added) or None
     removed = list(changes.tools_removed) or None
-    if carrier is not None:
-        if (carrier.tools_added, carrier.tools_removed) == (added, removed) == (None, None):
+    if carrier is None:
+        if added is None and removed is None:
             return list(pending)
-        changed = msgspec.structs.replace(carrier, tools_added=added, tools_removed=removed)
-        return [changed if message is carrier else message for message in pending]
-    if added is None and removed is None:
+        return [SystemMessage("", tools_added=added, tools_removed=removed), *pending]
+    if (carrier.tools_added, carrier.tools_removed) == (added, removed) == (None, None):
         return list(pending)
-    at = next(
-        (i for i, m in enumerate(pending) if not isinstance(m, SystemMessage)), len(pending)
+    changed = replace(carrier, tools_added=added, tools_removed=removed)
+    return [changed if message is carrier else message for message in pending]
+
+
+def _by_name(tools: Sequence[AgentTool]) -> dict[str, AgentTool]:
+    """One tool per name: of several the first runs, so it is declared."""
+    found: dict[str, AgentTool] = {}
+    for tool in tools:
+        found.setdefault(tool.name, tool)
+    return found
+
+
+def _changes(declared: Sequence[Tool], tools: Sequence[AgentTool]) -> ToolStateChanges:
+    current = _by_name(tools)
+    if len(declared) == len(current) and all(_is_told(tool, current) for tool in declared):
+        return ToolStateChanges([], [])  # at almost every request, so worth a short way
+    return get_tool_state_changes(declared, list(current.values()))
+
+
+def _is_told(declared: Tool, current: dict[str, AgentTool]) -> bool:
+    tool = current.get(declared.name)
+    return (
+        tool is not None
+        and tool.description == declared.description
+        and tool.constrained_sampling == declared.constrained_sampling
+        and tool.parameters == declared.parameters
     )
-    news = SystemMessage("", tools_added=added, tools_removed=removed)
-    return [*pending[:at], news, *pending[at:]]

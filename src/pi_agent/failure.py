@@ -6,59 +6,47 @@ result, and one last message says what happened. Source: agent spec, sections 7.
 
 from __future__ import annotations
 
-from pi_agent.events import AgentEndEvent, MessageStartEvent, TurnEndEvent
+import asyncio
+
+import msgspec
+
+from pi_agent.events import MessageStartEvent, TurnEndEvent
+from pi_agent.loop import begin_turn, end_run
 from pi_agent.run import Run
-from pi_ai import AssistantMessage, TextContent, ToolResultMessage
+from pi_agent.tool_calls import answer_call
+from pi_ai import AbortError, AssistantMessage, TextContent
 
 __all__ = ("end_broken_run",)
 
 
 async def end_broken_run(run: Run, error: BaseException) -> None:
-    """Close the run's open message, calls and turn, and emit its end. Raises what listeners do."""
-    results = await _answer_open_calls(run)
+    """Close what is open, message, calls and turn, and emit the end. Raises what listeners do."""
+    if run.adding is not None:
+        await run.commit(run.adding)
+    for item in run.calls:
+        await answer_call(run, item)
+    run.calls = []
+    if not run.turn_open:
+        await begin_turn(run)
     message = _failure(run, error)
     if run.open_message is None:
         await run.emit(MessageStartEvent(message))
     run.open_message = None
     await run.commit(message)
     run.turn_open = False
-    await run.emit(TurnEndEvent(message, results))
-    await run.emit(AgentEndEvent(list(run.new_messages)))
+    await run.emit(TurnEndEvent(message, []))
+    await end_run(run)
 
 
 def _failure(run: Run, error: BaseException) -> AssistantMessage:
-    received = run.open_message.content if run.open_message is not None else []
-    aborted = run.signal.aborted
-    text = str(error) or type(error).__name__
-    return AssistantMessage(
-        received or [TextContent("")],
-        run.model.api,
-        run.model.provider,
-        run.model.id,
-        stop_reason="aborted" if aborted else "error",
-        error_message="Request was aborted" if aborted else text,
+    message = run.open_message
+    if message is None:
+        model = run.model
+        message = AssistantMessage([TextContent("")], model.api, model.provider, model.id)
+    if isinstance(error, asyncio.CancelledError):
+        error = AbortError()
+    return msgspec.structs.replace(
+        message,
+        stop_reason="aborted" if run.signal.aborted else "error",
+        error_message=str(error) or type(error).__name__,
     )
-
-
-async def _answer_open_calls(run: Run) -> list[ToolResultMessage]:
-    """A result for each call of the last response that has none, so that the transcript holds."""
-    answered: set[str] = set()
-    for message in reversed(run.new_messages):
-        if isinstance(message, ToolResultMessage):
-            answered.add(message.tool_call_id)
-        elif isinstance(message, AssistantMessage):
-            if message.stop_reason in {"error", "aborted"}:
-                return []
-            missing = [call for call in message.tool_calls if call.id not in answered]
-            break
-    else:
-        return []
-    results = [
-        ToolResultMessage(
-            call.id, call.name, [TextContent("Operation aborted")], details={}, is_error=True
-        )
-        for call in missing
-    ]
-    for result in results:
-        await run.add(result)
-    return results

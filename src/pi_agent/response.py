@@ -6,23 +6,22 @@ Source: agent spec, section 5.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
-from pi_agent.declarations import model_messages
 from pi_agent.events import MessageStartEvent, MessageUpdateEvent
-from pi_agent.run import Run, resolve
+from pi_agent.run import OpenCall, Run
 from pi_ai import (
+    AbortError,
     AssistantMessage,
     AssistantStream,
     Context,
-    DoneEvent,
-    ErrorEvent,
+    Message,
     StartEvent,
     StreamOptions,
+    UpdateEvent,
 )
 
 __all__ = ("aborted_response", "stream_response")
-
-_ABORTED = "Request was aborted"
 
 
 async def stream_response(run: Run) -> AssistantMessage:
@@ -31,24 +30,15 @@ async def stream_response(run: Run) -> AssistantMessage:
     A failed or aborted answer is committed too; see its `stop_reason`. Raises what hooks,
     listeners and the stream function raise.
     """
-    context = Context(model_messages(await _outgoing(run)))
+    context = Context(list(await _outgoing(run)))
     stream = run.config.stream(run.model, context, await _options(run))
     async with stream:
         try:
-            async for event in stream:
-                match event:
-                    case StartEvent():
-                        run.open_message = event.partial
-                        await run.emit(MessageStartEvent(run.open_message))
-                    case DoneEvent() | ErrorEvent():
-                        pass  # the result below
-                    case _ if run.open_message is not None:
-                        await run.emit(MessageUpdateEvent(event))
-                    case _:
-                        pass  # nothing is shown before the start
+            await _pass_on(run, stream)
             message = await stream.result()
         except (Exception, asyncio.CancelledError):
-            _keep_partial(run, stream)
+            if run.open_message is not None:
+                run.open_message = stream.message  # what had arrived goes into the failure
             raise
     message.thinking_level = run.thinking_level
     return await _commit(run, message)
@@ -62,31 +52,42 @@ async def aborted_response(run: Run) -> AssistantMessage:
         run.model.provider,
         run.model.id,
         stop_reason="aborted",
-        error_message=_ABORTED,
+        error_message=str(AbortError()),
         thinking_level=run.thinking_level,
     )
     return await _commit(run, message)
 
 
+async def _pass_on(run: Run, stream: AssistantStream) -> None:
+    emit = run.emit
+    async for event in stream:
+        if not isinstance(event, UpdateEvent):
+            continue  # the terminal event: its message is the stream's result
+        if run.open_message is not None:
+            await emit(MessageUpdateEvent(event))
+        elif isinstance(event, StartEvent):  # nothing is shown before the start
+            run.open_message = event.partial
+            await emit(MessageStartEvent(run.open_message))
+
+
 async def _commit(run: Run, message: AssistantMessage) -> AssistantMessage:
     if run.open_message is None:
+        run.open_message = message
         await run.emit(MessageStartEvent(message))
     run.open_message = None
+    if message.stop_reason not in {"error", "aborted"}:
+        run.calls = [OpenCall(message, call) for call in message.tool_calls]
     await run.commit(message)
     return message
 
 
-def _keep_partial(run: Run, stream: AssistantStream) -> None:
-    """What had arrived when something else than the provider broke the response off."""
-    if run.open_message is not None:
-        run.open_message = stream.message
-
-
-async def _outgoing(run: Run):
+async def _outgoing(run: Run) -> Sequence[Message]:
     messages = run.messages
-    if run.config.hooks.transform_context is not None:
-        messages = await resolve(run.config.hooks.transform_context(messages, run.signal))
-    return await resolve(run.config.convert_to_llm(messages))
+    transform = run.config.hooks.transform_context
+    if transform is None:
+        return await run.ask(run.config.convert_to_llm(messages))
+    shaped = await run.ask(transform(list(messages), run.signal))
+    return await run.ask(run.config.convert_to_llm(shaped))
 
 
 async def _options(run: Run) -> StreamOptions:
@@ -95,7 +96,7 @@ async def _options(run: Run) -> StreamOptions:
     if run.thinking_level != "off":
         options["reasoning"] = run.thinking_level
     if run.config.hooks.get_api_key is not None:
-        key = await resolve(run.config.hooks.get_api_key(run.model.provider))
+        key = await run.ask(run.config.hooks.get_api_key(run.model.provider))
         if key:
             options["api_key"] = key
     return options

@@ -7,13 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from msgspec import UNSET, UnsetType
+
 from pi_agent.events import AgentEvent, MessageEndEvent, MessageStartEvent
+from pi_agent.grace import wait_within_grace
 from pi_agent.types import (
     AgentMessage,
     AgentTool,
     ConvertToLlm,
     ExecutionMode,
     Hooks,
+    MaybeAwaitable,
     Prepared,
     RunContext,
     StreamFunction,
@@ -22,7 +26,7 @@ from pi_agent.types import (
 )
 from pi_ai import AbortSignal, AssistantMessage, Model, StreamOptions, ThinkingLevel, ToolCall
 
-__all__ = ("Emit", "LoopConfig", "MakeToolContext", "Run", "resolve")
+__all__ = ("Emit", "LoopConfig", "MakeToolContext", "OpenCall", "Outcome", "Run")
 
 T = TypeVar("T")
 
@@ -31,11 +35,6 @@ Emit = Callable[[AgentEvent], Awaitable[None]]
 
 MakeToolContext = Callable[[ToolCall, AbortSignal, Callable[[ToolResult], None]], ToolContext]
 """Makes the context of one call: its signal and where its partial results go."""
-
-
-async def resolve(value: T | Awaitable[T]) -> T:
-    """The value of a hook that may be sync or async."""
-    return await value if inspect.isawaitable(value) else cast("T", value)
 
 
 async def _none() -> Sequence[AgentMessage]:
@@ -52,8 +51,8 @@ def _plain_tool_context(
 class LoopConfig:
     """How a run behaves; read when it starts.
 
-    `stream_options` are passed to every request. `tool_grace_seconds` is how long a tool may
-    ignore an abort before it is cancelled.
+    `stream_options` are passed to every request. `tool_grace_seconds` is how long a tool or hook
+    may ignore an abort before it is cancelled.
     """
 
     model: Model
@@ -69,12 +68,40 @@ class LoopConfig:
     get_follow_up_messages: Callable[[], Awaitable[Sequence[AgentMessage]]] = _none
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call came out; `duration_ms` is absent if its tool never ran."""
+
+    result: ToolResult
+    is_error: bool
+    duration_ms: int | UnsetType = UNSET
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call of the latest response, and how far it has come.
+
+    `announced`, `ended` and `answered`: its start event, its end event, its result message are
+    out, or on their way out.
+    """
+
+    message: AssistantMessage
+    call: ToolCall
+    outcome: Outcome | None = None
+    announced: bool = False
+    ended: bool = False
+    answered: bool = False
+
+
 @dataclass(kw_only=True)
 class Run:
     """One run in progress.
 
     `messages` is the transcript the next request is made from, `new_messages` what this run
-    added. `open_message` is a response whose `message_start` is out and whose end is not.
+    added. `owed` counts messages at the end of the latest queue poll that are not in there yet.
+    The rest is what a run that breaks has to close: `adding`, a complete message, and
+    `open_message`, a response, whose `message_start` is out and whose end is not; `calls` of the
+    latest response; `turn_open`; `over`, which says that `agent_end` is out.
     """
 
     config: LoopConfig
@@ -84,9 +111,13 @@ class Run:
     tools: Sequence[AgentTool]
     model: Model
     thinking_level: ThinkingLevel
+    owed: int = 0
     new_messages: list[AgentMessage] = field(default_factory=list[AgentMessage])
+    adding: AgentMessage | None = None
     open_message: AssistantMessage | None = None
+    calls: list[OpenCall] = field(default_factory=list[OpenCall])
     turn_open: bool = False
+    over: bool = False
 
     @property
     def context(self) -> RunContext:
@@ -103,13 +134,25 @@ class Run:
         self.model = prepared.model or self.model
         self.thinking_level = prepared.thinking_level or self.thinking_level
 
+    async def ask(self, answer: MaybeAwaitable[T]) -> T:
+        """The answer of a hook, sync or async.
+
+        Raises `AbortError` if the hook had to be cancelled because it ignored an abort.
+        """
+        if not inspect.isawaitable(answer):
+            return answer
+        work = cast("Awaitable[T]", answer)
+        return await wait_within_grace(work, self.signal, self.config.tool_grace_seconds)
+
     async def add(self, message: AgentMessage) -> None:
         """Commit a message that is complete from the start."""
+        self.adding = message
         await self.emit(MessageStartEvent(message))
         await self.commit(message)
 
     async def commit(self, message: AgentMessage) -> None:
         """Put a complete message into the transcript and tell so."""
+        self.adding = None
         self.messages.append(message)
         self.new_messages.append(message)
         await self.emit(MessageEndEvent(message))

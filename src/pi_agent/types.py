@@ -272,7 +272,8 @@ class Hooks:
     """Where a host reaches into a run. Every hook may be sync or async.
 
     One that raises ends the run with an error message, except the tool hooks: there it makes the
-    call's result an error.
+    call's result an error. One that still waits some time after an abort is cancelled, which
+    counts as raising.
     """
 
     transform_context: (

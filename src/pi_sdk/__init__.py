@@ -8,7 +8,13 @@ async with create_agent(model="anthropic/claude-sonnet-4-5", cwd=".") as agent:
 from __future__ import annotations
 
 from pi_sdk.agent_session import AgentSession
-from pi_sdk.errors import ModelChoiceError, NoModelError, PromptRejectedError, SdkError
+from pi_sdk.errors import (
+    ModelChoiceError,
+    NoModelError,
+    PromptRejectedError,
+    SdkError,
+    SessionCwdError,
+)
 from pi_sdk.events import (
     AgentSettledEvent,
     QueueUpdateEvent,
@@ -27,6 +33,7 @@ __all__ = (
     "QueueUpdateEvent",
     "RunEndEvent",
     "SdkError",
+    "SessionCwdError",
     "SessionEvent",
     "ThinkingLevelChangedEvent",
     "create_agent",

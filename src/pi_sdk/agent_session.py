@@ -6,21 +6,18 @@ sdk spec, sections 9, 10 and 15, with section 16.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeAlias, cast
-
-from msgspec import UNSET
 
 from pi_agent import (
     Agent,
     AgentEndEvent,
     AgentEvent,
     AgentMessage,
+    AgentStartEvent,
     AgentTool,
     MessageEndEvent,
     MessageStartEvent,
@@ -33,41 +30,28 @@ from pi_ai import (
     Message,
     Model,
     ModelsError,
-    SystemMessage,
     TextContent,
     ThinkingLevel,
-    ToolResultMessage,
     UserMessage,
 )
-from pi_ai.cost import sum_usage
 from pi_ai.models import Models
 from pi_ai.thinking import clamp_thinking_level, get_supported_thinking_levels
-from pi_ai.transcript import content_text, get_current_system_message
+from pi_ai.transcript import get_current_system_message
+from pi_sdk.courses import Course, Courses
 from pi_sdk.errors import NoModelError, PromptRejectedError
-from pi_sdk.events import (
-    AgentSettledEvent,
-    QueueUpdateEvent,
-    RunEndEvent,
-    SessionEvent,
-    ThinkingLevelChangedEvent,
-)
+from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
+from pi_sdk.listeners import Listeners, SessionListener
+from pi_sdk.queues import QueuedMessages, StreamingBehavior
+from pi_sdk.recording import append_agent_message, session_cost
 from pi_sdk.system_prompt import patch_sections, render_sections
-from pi_session import (
-    CustomMessage,
-    SessionManager,
-    SessionMessage,
-    convert_to_llm,
-)
+from pi_session import SessionManager, SessionMessage, convert_to_llm
 
-__all__ = ("AgentSession", "Disposition", "SessionListener", "StreamingBehavior")
+__all__ = ("AgentSession", "Disposition")
 
 _log = logging.getLogger(__name__)
 
-SessionListener: TypeAlias = Callable[[SessionEvent], object | Awaitable[object]]
-"""Called with every event, in order; awaited if it returns an awaitable. Its errors are logged."""
-
-StreamingBehavior: TypeAlias = Literal["steer", "followUp"]
 Disposition: TypeAlias = Literal["started", "queued"]
+"""What became of a prompt: it is being answered, or it waits."""
 
 _BUSY = (
     "Agent is already processing. Specify streamingBehavior ('steer' or 'followUp') "
@@ -100,20 +84,17 @@ class AgentSession:
         self.model_fallback_message = model_fallback_message
         self._model = model
         self._sections = sections
-        self._listeners: list[SessionListener] = []
-        self._reserved = False
-        self._settled = asyncio.Event()
-        self._settled.set()
-        self._abort_requested = False
-        self._failure: Exception | None = None
-        self._queue_shown: tuple[list[str], list[str]] = ([], [])
+        self._listeners = Listeners()
+        self._queued = QueuedMessages(agent)
+        self._courses = Courses(self._listeners, self._run)
+        self._closed = False
         agent.convert_to_llm = _to_llm
         agent.subscribe(self._on_agent_event)
         self._sync_agent()
 
     def __repr__(self) -> str:
         model = f"{self._model.provider}/{self._model.id}" if self._model else "no model"
-        state = "running" if self.is_streaming else "idle"
+        state = "closed" if self._closed else "running" if self.is_streaming else "idle"
         return f"<AgentSession {self.session_id} {model}, {state}>"
 
     async def __aenter__(self) -> AgentSession:
@@ -128,10 +109,17 @@ class AgentSession:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Abort what runs, wait until it has settled, and give up the session file."""
-        await self.abort()
-        self._listeners.clear()
-        self.session_manager.close()
+        """Abort what runs, wait until it has settled, and give up the session file.
+
+        A second call does nothing. Raises RuntimeError in a listener, which it would wait for.
+        """
+        self._refuse_inside("aclose")
+        self._closed = True  # nothing new starts while the run comes to its end
+        try:
+            await self.abort()
+        finally:
+            self._listeners.clear()
+            self.session_manager.close()
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -153,12 +141,12 @@ class AgentSession:
     @property
     def is_streaming(self) -> bool:
         """True from the acceptance of a prompt until just before `agent_settled`."""
-        return self._reserved
+        return self._courses.current is not None
 
     @property
     def is_idle(self) -> bool:
         """Nothing runs."""
-        return not self._reserved
+        return self._courses.current is None
 
     @property
     def session_id(self) -> str:
@@ -182,8 +170,8 @@ class AgentSession:
 
     @property
     def pending_message_count(self) -> int:
-        """How many messages wait in the queues."""
-        return len(self.agent.steering_queue) + len(self.agent.follow_up_queue)
+        """How many messages of the user wait in the queues."""
+        return len(self._queued)
 
     def get_active_tool_names(self) -> list[str]:
         """The tools the model may call, in order."""
@@ -199,9 +187,8 @@ class AgentSession:
         return None
 
     def total_cost(self) -> Cost:
-        """What the answers of this session's current context have cost, in USD."""
-        usages = [m.usage for m in self.messages if isinstance(m, AssistantMessage)]
-        return sum_usage(usages).cost
+        """What the whole session has cost, all branches, summaries and tools included, in USD."""
+        return session_cost(self.session_manager)
 
     # --- talking ------------------------------------------------------------------------------
 
@@ -217,31 +204,31 @@ class AgentSession:
 
         While a run is active, `streaming_behavior` queues the message instead (and None comes
         back at once); without it `PromptRejectedError` is raised. `on_accepted` is called once
-        the prompt will be answered. Raises `NoModelError` without a model or credentials; a
-        provider's failure raises nothing, it is the answer's `stop_reason`.
+        the prompt will be answered. In a listener of `agent_settled` None comes back at once too:
+        the prompt whose end was told goes on with this one when all listeners are done.
+
+        Raises `NoModelError` without a model or credentials. A provider's failure raises nothing,
+        it is the answer's `stop_reason`; OSError or `SessionError` is raised, once the run has
+        settled, when a message could not be stored.
         """
         message = UserMessage([TextContent(text), *images])
-        if self._reserved:
+        if self._courses.current is not None:
+            if streaming_behavior is None:
+                raise PromptRejectedError(_BUSY)
             await self._queue(message, streaming_behavior)
             if on_accepted is not None:
                 on_accepted("queued")
             return None
-        self._require_model()
-        self._reserved = True  # before anything is awaited: a second prompt sees this one
-        self._settled.clear()
-        self._abort_requested = False
+        self._require_ready()
+        # Before anything is awaited: whoever comes next finds a busy session.
+        course = self._courses.reserve(message)
         try:
-            prompts = self._prompts(message)
             if on_accepted is not None:
                 on_accepted("started")
-            answer = await self._run(prompts)
-        finally:
-            self._reserved = False
-            try:
-                await self._tell(AgentSettledEvent(self._abort_requested))
-            finally:
-                self._settled.set()
-        return answer
+        except BaseException:
+            self._courses.give_up(course)
+            raise
+        return await self._courses.see_through(course)
 
     async def steer(self, text: str, images: Sequence[ImageContent] = ()) -> None:
         """Queue a message for the next turn of the run, or for the next run."""
@@ -253,54 +240,46 @@ class AgentSession:
 
     async def clear_queue(self) -> dict[str, list[str]]:
         """Drop what is queued, and give its texts as `steering` and `followUp`."""
-        dropped = {
-            "steering": _texts(self.agent.steering_queue.clear()),
-            "followUp": _texts(self.agent.follow_up_queue.clear()),
-        }
-        await self._tell_queue()
+        dropped = self._queued.clear()
+        await self._listeners.tell(self._queued.event())
         return dropped
 
     async def abort(self) -> None:
-        """Stop the active run and wait until it has settled. What is queued stays queued."""
-        if self._reserved:
-            self._abort_requested = True
+        """Stop the active run and wait until it has settled. What is queued stays queued.
+
+        In a listener it does not wait, as the run waits for the listener.
+        """
+        if self._courses.current is not None:
+            self._courses.current.aborted = True
             self.agent.abort()
-            await self._settled.wait()
+        if not self._listeners.inside:
+            await self._courses.wait_for_latest()
 
     async def wait_for_idle(self) -> None:
-        """Wait until the active run has settled. Not for use in a listener."""
-        await self._settled.wait()
+        """Wait until nothing runs. Raises RuntimeError in a listener, which it would wait for."""
+        self._refuse_inside("wait_for_idle")
+        await self._courses.wait_for_all()
 
     def subscribe(self, listener: SessionListener) -> Callable[[], bool]:
         """Call `listener` with every event; returns the unsubscriber, True the first time."""
-        if listener not in self._listeners:
-            self._listeners.append(listener)
-
-        def unsubscribe() -> bool:
-            if listener not in self._listeners:
-                return False
-            self._listeners.remove(listener)
-            return True
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     # --- settings of the session --------------------------------------------------------------
 
     async def set_model(self, model: Model) -> None:
         """Answer with another model from the next run on. Raises `NoModelError` without a key."""
-        self._check_credentials(model)
-        self._model = model
-        self.agent.state.model = model
+        self._require_credentials(model, f"No API key for {model.provider}/{model.id}")
         self.session_manager.append_model_change(model.provider, model.id)
+        self._model = self.agent.state.model = model
         await self.set_thinking_level(self.thinking_level)
 
     async def set_thinking_level(self, level: ThinkingLevel) -> None:
-        """Think harder or less hard, as far as the model can."""
+        """Think harder or less hard, as far as the model can, from the next run on."""
         clamped = clamp_thinking_level(self._model, level) if self._model else level
         if clamped != self.thinking_level:
-            self.agent.state.thinking_level = clamped
             self.session_manager.append_thinking_level_change(clamped)
-            await self._tell(ThinkingLevelChangedEvent(clamped))
+            self.agent.state.thinking_level = clamped
+            await self._listeners.tell(ThinkingLevelChangedEvent(clamped))
 
     def get_available_thinking_levels(self) -> list[ThinkingLevel]:
         """The levels the model knows."""
@@ -310,21 +289,49 @@ class AgentSession:
         """Set the session's display name."""
         self.session_manager.append_session_info(name)
 
+    # --- what must hold -----------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise PromptRejectedError("The session is closed")
+
+    def _require_ready(self) -> None:
+        self._require_open()
+        if self.session_manager.read_only:
+            raise PromptRejectedError(
+                f"The session can only be read: {self.session_file}. Fork it to go on."
+            )
+        if self._model is None:
+            raise NoModelError(
+                "No model selected.\n\nSet a provider's key, such as ANTHROPIC_API_KEY or "
+                "OPENAI_API_KEY, or pass model= to create_agent."
+            )
+        self._require_credentials(self._model, f"No API key found for {self._model.provider}.")
+
+    def _require_credentials(self, model: Model, text: str) -> None:
+        try:
+            self.models.check_credentials(model, **self.agent.stream_options)
+        except ModelsError as error:
+            raise NoModelError(f"{text}\n\n{error}") from error
+
+    def _refuse_inside(self, method: str) -> None:
+        if self._listeners.inside:
+            raise RuntimeError(f"{method}() in a listener would wait for the listener itself")
+
     # --- one run ------------------------------------------------------------------------------
 
-    async def _run(self, prompts: Sequence[AgentMessage]) -> AssistantMessage | None:
-        self._failure = None
-        answer = await self.agent.prompt(prompts)
-        while self._goes_on(answer):
+    async def _run(self, course: Course) -> AssistantMessage | None:
+        """One run after another, until no queued message is left that can be answered."""
+        answer = await self.agent.prompt(self._prompts(course.message))
+        while self.agent.has_queued_messages() and not course.aborted and course.failure is None:
+            due = self.agent.peek_queued_messages()[0]
             answer = await self.agent.continue_()
-        if self._failure is not None:
-            raise self._failure
+            still = self.agent.peek_queued_messages()
+            if still and still[0] is due:
+                break  # a hook ends the runs before they get to it; the next prompt may
+        if course.failure is not None:
+            raise course.failure
         return answer
-
-    def _goes_on(self, answer: AssistantMessage | None) -> bool:
-        """Whether queued messages are still to be answered after a run."""
-        failed = answer is None or answer.stop_reason in {"error", "aborted"}
-        return self.agent.has_queued_messages() and not self._abort_requested and not failed
 
     def _prompts(self, message: UserMessage) -> list[AgentMessage]:
         """The message, behind what changed in the system prompt since the last one."""
@@ -342,89 +349,53 @@ class AgentSession:
         if self._model is not None:
             self.agent.state.model = self._model
 
-    async def _queue(self, message: UserMessage, behavior: StreamingBehavior | None) -> None:
-        match behavior:
-            case "steer":
-                self.agent.steer(message)
-            case "followUp":
-                self.agent.follow_up(message)
-            case None:
-                raise PromptRejectedError(_BUSY)
-            case _:
-                raise ValueError(
-                    f"streaming_behavior: expected 'steer' or 'followUp', found {behavior!r}"
-                )
-        await self._tell_queue()
-
-    def _require_model(self) -> None:
-        if self._model is None:
-            raise NoModelError(
-                "No model selected.\n\nSet a provider's key, such as ANTHROPIC_API_KEY or "
-                "OPENAI_API_KEY, or pass model= to create_agent."
-            )
-        self._check_credentials(self._model)
-
-    def _check_credentials(self, model: Model) -> None:
-        try:
-            self.models.check_credentials(model, **self.agent.stream_options)
-        except ModelsError as error:
-            raise NoModelError(f"No API key found for {model.provider}.\n\n{error}") from error
+    async def _queue(self, message: UserMessage, behavior: StreamingBehavior) -> None:
+        self._require_open()
+        self._queued.put(message, behavior)
+        await self._listeners.tell(self._queued.event())
 
     # --- events -------------------------------------------------------------------------------
 
     async def _on_agent_event(self, event: AgentEvent) -> None:
         """Store what is finished, then tell."""
+        told: SessionEvent = event
         match event:
-            case MessageStartEvent(message=UserMessage()):
-                # The queues were drained by now: the display goes first, as clients expect.
-                if self._queue_shown != self._queue_texts():
-                    await self._tell_queue()
-                await self._tell(event)
+            case AgentStartEvent():
+                course = self._courses.current
+                if course is not None and course.aborted:
+                    self.agent.abort()  # asked for before there was a run
+            case MessageStartEvent(message=message):
+                if self._queued.deliver(message):
+                    await self._listeners.tell(self._queued.event())
             case MessageEndEvent(message=message):
                 self._store(message)
-                await self._tell(event)
             case AgentEndEvent(messages=messages):
-                await self._tell(RunEndEvent(messages))
+                told = RunEndEvent(messages)
             case _:
-                await self._tell(event)
+                pass
+        await self._listeners.tell(told)
 
     def _store(self, message: AgentMessage) -> None:
-        match message:
-            case CustomMessage():
-                details = None if message.details is UNSET else message.details
-                self.session_manager.append_custom_message_entry(
-                    message.custom_type, message.content, message.display, details=details
-                )
-            case SystemMessage() | UserMessage() | AssistantMessage() | ToolResultMessage():
-                try:
-                    self.session_manager.append_message(message)
-                except Exception as error:
-                    self._failure = error
-                    raise
-            case _:
-                pass  # stored where it is made
+        """Append a message. The first failure of a course breaks the run, which then ends.
 
-    async def _tell(self, event: SessionEvent) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                told = listener(event)
-                if inspect.isawaitable(told):
-                    await told
-            except Exception:  # noqa: BLE001  # one listener's fault is not the run's
-                _log.exception("A session listener failed on %s", event.type)
+        What is told of that end is stored if it can be.
+        """
+        course = self._courses.current
+        try:
+            append_agent_message(self.session_manager, message)
+        except Exception as error:
+            if course is not None and course.failure is not None:
+                _log.warning("Could not store a %s message either: %s", _role(message), error)
+                return
+            if course is not None:
+                course.failure = error
+            raise
 
-    def _queue_texts(self) -> tuple[list[str], list[str]]:
-        return _texts(self.agent.steering_queue), _texts(self.agent.follow_up_queue)
 
-    async def _tell_queue(self) -> None:
-        self._queue_shown = self._queue_texts()
-        await self._tell(QueueUpdateEvent(*self._queue_shown))
+def _role(message: AgentMessage) -> str:
+    return str(getattr(message, "role", type(message).__name__))
 
 
 def _to_llm(messages: Sequence[AgentMessage]) -> list[Message]:
     # Only messages that a session can hold get into the agent of a session.
     return convert_to_llm(cast("Sequence[SessionMessage]", messages))
-
-
-def _texts(messages: Iterable[AgentMessage]) -> list[str]:
-    return [content_text(m.content, "") for m in messages if isinstance(m, UserMessage)]

@@ -2,7 +2,8 @@
 
 * PiError
   * SdkError              an option or a file that create_agent cannot work with (also ValueError)
-  * ModelChoiceError      a model reference that names no model, or several (also ValueError)
+    + ModelChoiceError    a model reference that names no model, or several
+    + SessionCwdError     the working directory of a stored session is not there
   * NoModelError          a prompt without a model, or without credentials for it
   * PromptRejectedError   a prompt that this moment does not allow (also RuntimeError)
 """
@@ -11,7 +12,13 @@ from __future__ import annotations
 
 from pi_ai import PiError
 
-__all__ = ("ModelChoiceError", "NoModelError", "PromptRejectedError", "SdkError")
+__all__ = (
+    "ModelChoiceError",
+    "NoModelError",
+    "PromptRejectedError",
+    "SdkError",
+    "SessionCwdError",
+)
 
 
 class SdkError(PiError, ValueError):
@@ -22,9 +29,13 @@ class ModelChoiceError(SdkError):
     """A model reference names no known model."""
 
 
+class SessionCwdError(SdkError):
+    """The directory that a stored session worked in does not exist; name another one."""
+
+
 class NoModelError(PiError):
     """There is no model, or no credentials for it."""
 
 
 class PromptRejectedError(PiError, RuntimeError):
-    """The session is busy and was not told to queue."""
+    """The session is busy and was not told to queue, can only be read, or is closed."""

@@ -10,11 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from msgspec.structs import replace
+
 from pi_ai import THINKING_LEVELS, Model, Models, ThinkingLevel
 from pi_sdk.errors import ModelChoiceError
 from pi_session import SessionModel
 
-__all__ = ("ModelChoice", "choose_initial_model", "match_model", "restore_model")
+__all__ = (
+    "ModelChoice",
+    "choose_initial_model",
+    "match_model",
+    "match_start_model",
+    "restore_model",
+)
 
 _DATED = re.compile(r"-\d{8}$")
 
@@ -31,10 +39,11 @@ _PREFERRED = (
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model, and the thinking level if the reference named one."""
+    """A model, the thinking level if the reference named one, and what to warn the user of."""
 
     model: Model
     thinking_level: ThinkingLevel | None = None
+    warning: str | None = None
 
 
 def match_model(models: Models, reference: str, *, provider: str | None = None) -> ModelChoice:
@@ -45,51 +54,108 @@ def match_model(models: Models, reference: str, *, provider: str | None = None) 
     if provider is not None and models.get_provider(provider) is None:
         ids = [row.id for row in models.get_providers()]
         raise ModelChoiceError(f'Unknown provider "{provider}".{_near(provider, ids)}')
-    candidates = models.get_models(provider)
-    found = _match(models, candidates, reference)
+    found = _match(models, provider, reference)
     if found is not None:
         return ModelChoice(found)
-    head, colon, level = reference.rpartition(":")
-    if colon and level in THINKING_LEVELS:
-        found = _match(models, candidates, head)
+    bare, level = _split_level(reference)
+    if level is not None:
+        found = _match(models, provider, bare)
         if found is not None:
             return ModelChoice(found, level)
-    names = [f"{model.provider}/{model.id}" for model in candidates]
+    names = [f"{model.provider}/{model.id}" for model in models.get_models(provider)]
     raise ModelChoiceError(f'Model "{reference}" not found.{_near(reference, names)}')
 
 
-def _match(models: Models, candidates: Sequence[Model], reference: str) -> Model | None:
+def match_start_model(
+    models: Models, reference: str, *, provider: str | None = None
+) -> ModelChoice:
+    """As `match_model`, but takes an id at its word where the provider is known.
+
+    The model is then like the provider's usual one, under that id, and there is a warning.
+    """
+    try:
+        return match_model(models, reference, provider=provider)
+    except ModelChoiceError:
+        if provider is None:
+            provider, reference = _split_provider(models, reference)
+        row = models.get_provider(provider) if provider else None
+        listed = models.get_models(row.id) if row else []
+        bare, level = _split_level(reference)
+        if row is None or not listed or not bare:
+            raise
+    usual = next((model for model in listed if (row.id, model.id) in _PREFERRED), listed[0])
+    return ModelChoice(
+        replace(usual, id=bare, name=bare),
+        level,
+        f'Model "{bare}" not found for provider "{row.id}". Using custom model id.',
+    )
+
+
+def _split_level(reference: str) -> tuple[str, ThinkingLevel | None]:
+    head, colon, level = reference.rpartition(":")
+    level = level.lower()
+    return (head, level) if colon and level in THINKING_LEVELS else (reference, None)
+
+
+def _split_provider(models: Models, reference: str) -> tuple[str | None, str]:
+    """The known provider that the reference begins with, the longest one, and the rest."""
+    folded = reference.lower()
+    ids = [row.id for row in models.get_providers() if folded.startswith(f"{row.id.lower()}/")]
+    named = max(ids, key=len, default=None)
+    return (None, reference) if named is None else (named, reference[len(named) + 1 :])
+
+
+def _match(models: Models, provider: str | None, reference: str) -> Model | None:
+    candidates = models.get_models(provider)
     wanted = reference.lower()
-    exact = [
-        model
-        for model in candidates
-        if wanted in {model.id.lower(), f"{model.provider}/{model.id}".lower()}
-    ]
-    if exact:
-        named = [m for m in exact if f"{m.provider}/{m.id}".lower() == wanted]
-        return _only(models, named or exact, reference)
-    partial = [
-        model
-        for model in candidates
-        if wanted in f"{model.provider}/{model.id}".lower() or wanted in model.name.lower()
-    ]
+    if not wanted:
+        return None
+    named = [m for m in candidates if f"{m.provider}/{m.id}".lower() == wanted]
+    plain = [m for m in candidates if m.id.lower() == wanted]
+    if named or plain:
+        return _exact(models, named, plain, reference)
+    prefix, rest = _split_provider(models, wanted) if provider is None else (None, wanted)
+    if prefix is not None:
+        found = _closest(models, models.get_models(prefix), rest, reference)
+        if found is not None:
+            return found
+    return _closest(models, candidates, wanted, reference)
+
+
+def _exact(models: Models, named: Sequence[Model], plain: Sequence[Model], reference: str) -> Model:
+    """`provider/id` and an id with a slash in it read the same; credentials decide."""
+    if not named or not plain:
+        return _only(models, named or plain, reference)
+    usable = _configured(models, plain)
+    if not _configured(models, named) and len(usable) == 1:
+        return usable[0]
+    return named[0]
+
+
+def _closest(
+    models: Models, candidates: Sequence[Model], wanted: str, reference: str
+) -> Model | None:
+    """The model whose id or name holds the text; the newest, one without a date if there is."""
+    partial = [m for m in candidates if wanted in m.id.lower() or wanted in m.name.lower()]
     if not wanted or not partial:
         return None
-    providers = {model.provider for model in partial}
-    if len(providers) > 1:
-        configured = {(m.provider, m.id) for m in models.get_available()}
-        partial = [m for m in partial if (m.provider, m.id) in configured] or partial
+    if len({model.provider for model in partial}) > 1:
+        partial = _configured(models, partial) or partial
     undated = [m for m in partial if not _DATED.search(m.id) or m.id.endswith("-latest")]
     best = max(m.id for m in undated or partial)
     return _only(models, [m for m in partial if m.id == best], reference)
+
+
+def _configured(models: Models, found: Sequence[Model]) -> list[Model]:
+    known = {(m.provider, m.id) for m in models.get_available()}
+    return [m for m in found if (m.provider, m.id) in known]
 
 
 def _only(models: Models, found: Sequence[Model], reference: str) -> Model:
     """The one model meant, or the only one with credentials."""
     if len(found) == 1:
         return found[0]
-    configured = {(m.provider, m.id) for m in models.get_available()}
-    usable = [m for m in found if (m.provider, m.id) in configured]
+    usable = _configured(models, found)
     if len(usable) == 1:
         return usable[0]
     names = ", ".join(f"{m.provider}/{m.id}" for m in found)

@@ -1,6 +1,6 @@
-"""Context files: what a user or a project tells every agent, in AGENTS.md and its kin.
+"""Context files (AGENTS.md and its kin) and the user's system prompt files.
 
-Source: sdk spec, section 6.1.
+Source: sdk spec, sections 6.1 and 6.2.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ("CONTEXT_FILE_NAMES", "ContextFile", "read_context_files")
+__all__ = ("CONTEXT_FILE_NAMES", "ContextFile", "read_context_files", "read_prompt_file")
 
 CONTEXT_FILE_NAMES = ("AGENTS.override.md", "AGENTS.md", "AGENTS.MD", "CLAUDE.md", "CLAUDE.MD")
 """Looked for in this order; the first one in a directory counts."""
@@ -31,7 +31,7 @@ def read_context_files(cwd: Path, agent_dir: Path) -> list[ContextFile]:
 
     One that cannot be read is passed over with a warning.
     """
-    directories = [agent_dir, *reversed([cwd, *cwd.parents])]
+    directories = dict.fromkeys([agent_dir, *reversed([cwd, *cwd.parents])])
     found: dict[Path, ContextFile] = {}
     for directory in directories:
         file = _first_in(directory)
@@ -43,10 +43,27 @@ def read_context_files(cwd: Path, agent_dir: Path) -> list[ContextFile]:
 def _first_in(directory: Path) -> ContextFile | None:
     for path in _candidates(directory):
         try:
-            return ContextFile(path, path.read_text(encoding="utf-8-sig", errors="replace"))
+            return ContextFile(path, _read(path))
         except OSError as error:
             _log.warning("Could not read context file %s: %s", path, error)
     return None
+
+
+def read_prompt_file(path: Path) -> str | None:
+    """The text of `SYSTEM.md` or `APPEND_SYSTEM.md`; None without one.
+
+    One that cannot be read counts as none, with a warning.
+    """
+    try:
+        return _read(path) if path.is_file() else None
+    except OSError as error:
+        _log.warning("Could not read %s: %s", path, error)
+        return None
+
+
+def _read(path: Path) -> str:
+    # Bytes, as reading text would change the line ends.
+    return path.read_bytes().decode("utf-8", "replace").removeprefix("\ufeff")
 
 
 def _candidates(directory: Path) -> Sequence[Path]:

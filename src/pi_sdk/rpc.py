@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType
 from pi_ai import JsonObject, JsonValue, PiError
 from pi_ai.wire import to_json_value
 from pi_sdk.agent_session import AgentSession
+from pi_sdk.errors import SessionCwdError
 from pi_sdk.events import SessionEvent
 from pi_sdk.rpc_options import RpcOptions, StartupError, open_agent, parse_arguments
 from pi_sdk.rpc_streams import LineReader, LineWriter, open_standard_streams
@@ -28,6 +29,7 @@ from pi_sdk.rpc_types import (
     Command,
     CommandError,
     FollowUpCommand,
+    GetCommandsCommand,
     GetLastAssistantTextCommand,
     GetMessagesCommand,
     GetStateCommand,
@@ -39,6 +41,8 @@ from pi_sdk.rpc_types import (
 )
 
 __all__ = ("RpcServer", "main")
+
+_LAST_RESPONSES_SECONDS = 1.0
 
 
 class RpcServer:
@@ -53,26 +57,56 @@ class RpcServer:
         self._reader = reader
         self._writer = writer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost: asyncio.Future[None] | None = None
 
     async def serve(self) -> None:
-        """Serve until the client closes its side, then stop what runs."""
+        """Serve until the client closes its side, then stop what runs.
+
+        Raises OSError when responses and events reach the client no more.
+        """
+        self._lost = asyncio.get_running_loop().create_future()
         unsubscribe = self._session.subscribe(self._tell)
+        reading = asyncio.create_task(self._read())
         try:
-            while (line := await self._reader.read_line()) is not None:
-                task = asyncio.create_task(self._answer(line))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                await asyncio.sleep(0)  # it runs to its first wait before the next line is read
+            await asyncio.wait([reading, self._lost], return_when=asyncio.FIRST_COMPLETED)
         finally:
             unsubscribe()
+            self._writer.stop_waiting()  # a run that waits for the client could not end
+            reading.cancel()
             await self._session.abort()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=1)
-            for task in self._tasks:
-                task.cancel()
+            await self._finish(reading)
+            self._lost.cancel()
+        if not self._lost.cancelled():
+            self._lost.result()
+        reading.result()
+
+    async def _read(self) -> None:
+        # Lines that are there are taken up without a pause, so that what stands behind a prompt is
+        # known when its run begins.
+        while (line := await self._reader.read_line()) is not None:
+            task = asyncio.create_task(self._answer(line))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, reading: asyncio.Task[None]) -> None:
+        """Let the last responses out; what takes longer is cancelled."""
+        tasks = {reading, *self._tasks}
+        _, late = await asyncio.wait(tasks, timeout=_LAST_RESPONSES_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
     async def _tell(self, event: SessionEvent) -> None:
-        await self._writer.write_line(encode_event(event))
+        await self._send(encode_event(event))
+
+    async def _send(self, record: bytes) -> None:
+        """Write a record. That the client is gone ends the server, not the run it happens in."""
+        try:
+            await self._writer.write_line(record)
+        except OSError as error:
+            if self._lost is not None and not self._lost.done():
+                self._lost.set_exception(error)
 
     async def _answer(self, line: bytes) -> None:
         name, record_id = "unknown", UNSET
@@ -89,7 +123,7 @@ class RpcServer:
 
     async def _fail(self, command: str, record_id: JsonValue | UnsetType, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        await self._writer.write_line(encode_response(command, record_id, error=text))
+        await self._send(encode_response(command, record_id, error=text))
 
     async def _run(self, command: Command) -> None:
         session = self._session
@@ -99,10 +133,10 @@ class RpcServer:
                 await self._prompt(command)
                 return
             case SteerCommand():
-                await session.steer(command.message, command.images)
+                await session.steer(command.message, command.images or ())
                 data = {"disposition": "queued"}
             case FollowUpCommand():
-                await session.follow_up(command.message, command.images)
+                await session.follow_up(command.message, command.images or ())
                 data = {"disposition": "queued"}
             case AbortCommand():
                 await session.abort()
@@ -114,9 +148,11 @@ class RpcServer:
                 data = {"messages": to_json_value(session.messages)}
             case GetLastAssistantTextCommand():
                 data = {"text": session.last_assistant_text()}
+            case GetCommandsCommand():
+                data = {"commands": []}
             case _:
                 assert_never(command)
-        await self._writer.write_line(encode_response(command.type, command.id, data=data))
+        await self._send(encode_response(command.type, command.id, data=data))
 
     async def _prompt(self, command: PromptCommand) -> None:
         """Answer when the prompt is accepted; a failure after that is told on standard error."""
@@ -131,7 +167,7 @@ class RpcServer:
         try:
             await self._session.prompt(
                 command.message,
-                images=command.images,
+                images=command.images or (),
                 streaming_behavior=command.streaming_behavior,
                 on_accepted=accept,
             )
@@ -181,19 +217,19 @@ async def _serve(options: RpcOptions) -> int:
         if hasattr(signal, name):
             with suppress(NotImplementedError):  # event loops on Windows take no handlers
                 loop.add_signal_handler(getattr(signal, name), _stop, stopped, status)
-    session = await open_agent(options)
     os.environ["PI_CODING_AGENT"] = "true"
     os.environ["AI_AGENT"] = "pi"
-    async with open_standard_streams() as (reader, writer), session:
+    async with (
+        open_standard_streams() as (reader, writer),
+        await open_agent(options) as session,
+    ):
         server = asyncio.create_task(RpcServer(session, reader, writer).serve())
         await asyncio.wait([server, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not server.done():
             server.cancel()
             await asyncio.wait([server])
             return stopped.result()
-        broken = server.exception()
-        if broken is not None:
-            raise broken
+        server.result()
     return 0
 
 
@@ -208,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         return asyncio.run(_serve(options))
-    except StartupError as error:
+    except (StartupError, SessionCwdError) as error:
         print(error, file=sys.stderr)  # noqa: T201
     except (PiError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from msgspec.structs import replace
-
-from pi_ai import THINKING_LEVELS, StreamOptions, ThinkingLevel
+from pi_ai import THINKING_LEVELS, Models, StreamOptions, ThinkingLevel
 from pi_ai.models import default_models
 from pi_sdk.agent_session import AgentSession
-from pi_sdk.model_choice import ModelChoice, match_model
+from pi_sdk.custom_providers import load_user_models
+from pi_sdk.model_choice import ModelChoice, match_start_model
 from pi_sdk.sdk import create_agent
-from pi_session import SessionManager, find_session_by_id
+from pi_session import SessionManager, find_session_by_id, resolve_agent_dir
 
 __all__ = ("RpcOptions", "StartupError", "open_agent", "parse_arguments")
 
@@ -55,6 +55,8 @@ _IGNORED_FLAGS = ("--approve", "-a", "--no-approve", "-na", "--offline", "--verb
 """Accepted for clients written for upstream; there is nothing here that they would change."""
 
 _UNBUILT = ("--fork", "--models")
+_MODES = ("text", "json", "rpc")
+_TOOL_CHANGES = re.compile(r"-[A-Za-z0-9_]+(,[+-][A-Za-z0-9_]+)*")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,7 +71,7 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
             raise StartupError("Error: @file arguments are not supported in RPC mode")
     parser = _Parser(prog="python -m pi_sdk.rpc", allow_abbrev=False, description=__doc__)
     add = parser.add_argument
-    add("--mode", choices=("text", "json", "rpc"), default="rpc", help="ignored: always rpc")
+    add("--mode", metavar="rpc", default="rpc", help="ignored: always rpc")
     add("--provider", metavar="P", help="where the model is")
     add("--model", metavar="M[:level]", help="the model to start with")
     add("--api-key", metavar="K", help="the key to use; not stored")
@@ -91,7 +93,7 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in _UNBUILT:
         add(flag, help=argparse.SUPPRESS)
-    told, rest = parser.parse_known_args(arguments)
+    told, rest = parser.parse_known_args(_with_joined_tools(arguments))
     for flag in _UNBUILT:
         if getattr(told, flag.strip("-")) is not None:
             raise StartupError(f"Error: {flag} is not available in this version")
@@ -101,7 +103,20 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     return _checked(told)
 
 
+def _with_joined_tools(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `--tools -bash` made one: argparse takes `-bash` for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in {"--tools", "-t"} and _TOOL_CHANGES.fullmatch(argument):
+            joined[-1] = f"--tools={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def _checked(told: Any) -> RpcOptions:
+    if told.mode not in _MODES:
+        raise StartupError(f'Error: Invalid mode "{told.mode}". Valid values: {", ".join(_MODES)}')
     if told.provider and not told.model:
         raise StartupError(
             "Error: --provider requires --model "
@@ -112,15 +127,18 @@ def _checked(told: Any) -> RpcOptions:
     chosen = [
         flag
         for flag, value in (
-            ("--session", told.session),
             ("--session-id", told.session_id),
+            ("--session", told.session),
             ("--continue", told.resume),
             ("--no-session", told.no_session),
         )
         if value
     ]
     if len(chosen) > 1:
-        raise StartupError(f"Error: {chosen[1]} cannot be combined with {chosen[0]}")
+        raise StartupError(f"Error: {chosen[0]} cannot be combined with {chosen[1]}")
+    tools = _names(told.tools)
+    if len({name[:1] in {"+", "-"} for name in tools or ()}) > 1:
+        raise StartupError("Error: --tools: tool names cannot be mixed with +name or -name entries")
     thinking = told.thinking
     if thinking is not None and thinking not in THINKING_LEVELS:
         _warn(f'Invalid thinking level "{thinking}". Valid values: {", ".join(THINKING_LEVELS)}')
@@ -138,7 +156,7 @@ def _checked(told: Any) -> RpcOptions:
         resume=told.resume,
         session_dir=told.session_dir or os.environ.get("PI_CODING_AGENT_SESSION_DIR") or None,
         name=told.name,
-        tools=_names(told.tools),
+        tools=tools,
         exclude_tools=_names(told.exclude_tools) or (),
         no_tools="all" if told.no_tools else "builtin" if told.no_builtin_tools else None,
         context_files=not told.no_context_files,
@@ -153,7 +171,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 def _text_or_file(text: Any) -> Any:
     """The content of a file if the text names one, else the text."""
-    if not text or "\n" in text or len(text) > 4096 or not Path(text).is_file():
+    if not text or not os.path.isfile(text):  # Path.is_file raises for long texts
         return text
     return Path(text).read_text(encoding="utf-8-sig")
 
@@ -166,48 +184,46 @@ def _warn(text: str) -> None:
 
 
 async def open_agent(options: RpcOptions) -> AgentSession:
-    """The session that the options ask for. Raises as `create_agent` does, and `StartupError`."""
-    choice = _choose_model(options)
-    manager = _open_session(options)
-    try:
-        session = await create_agent(
-            model=choice.model if choice else None,
-            thinking_level=options.thinking or (choice.thinking_level if choice else None),
-            tools=options.tools,
-            no_tools=options.no_tools,
-            exclude_tools=options.exclude_tools,
-            system_prompt=options.system_prompt,
-            append_system_prompt=options.append_system_prompt,
-            context_files=options.context_files,
-            session_manager=manager,
-            stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
-        )
-    except BaseException:
-        manager.close()
-        raise
+    """The session that the options ask for. Raises as `create_agent` does, and `StartupError`.
+
+    What cannot be used of models.json, and what was chosen for want of something better, is told
+    on standard error.
+    """
+    models, problems = load_user_models(resolve_agent_dir(), default_models)
+    for problem in problems:
+        _warn(problem)
+    choice = _choose_model(options, models)
+    session = await create_agent(
+        model=choice.model if choice else None,
+        thinking_level=options.thinking or (choice.thinking_level if choice else None),
+        tools=options.tools,
+        no_tools=options.no_tools,
+        exclude_tools=options.exclude_tools,
+        system_prompt=options.system_prompt,
+        append_system_prompt=options.append_system_prompt,
+        context_files=options.context_files,
+        session_manager=_open_session(options),
+        models=models,
+        stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
+    )
     if options.name is not None:
-        session.set_session_name(options.name)
+        try:
+            session.set_session_name(options.name)
+        except BaseException:
+            await session.aclose()
+            raise
     if session.model_fallback_message:
         _warn(session.model_fallback_message)
     return session
 
 
-def _choose_model(options: RpcOptions) -> ModelChoice | None:
-    """The model asked for. An id that a known provider does not list is taken at its word."""
+def _choose_model(options: RpcOptions, models: Models) -> ModelChoice | None:
     if options.model is None:
         return None
-    provider = default_models.get_provider(options.provider) if options.provider else None
-    listed = default_models.get_models(options.provider) if provider else []
-    try:
-        return match_model(default_models, options.model, provider=options.provider)
-    except ValueError:
-        if not listed:
-            raise
-    _warn(
-        f'Model "{options.model}" not found for provider "{options.provider}". '
-        "Using custom model id."
-    )
-    return ModelChoice(replace(listed[0], id=options.model, name=options.model))
+    choice = match_start_model(models, options.model, provider=options.provider)
+    if choice.warning:
+        _warn(choice.warning)
+    return choice
 
 
 def _open_session(options: RpcOptions) -> SessionManager:
@@ -222,7 +238,13 @@ def _open_session(options: RpcOptions) -> SessionManager:
         known = find_session_by_id(cwd, options.session_id, options.session_dir)
         if known is not None:
             return SessionManager.open(known, options.session_dir)
-    return SessionManager.create(cwd, options.session_dir, id=options.session_id)
+    manager = SessionManager.create(cwd, options.session_dir, id=options.session_id)
+    if options.session_id is not None:
+        _warn(
+            f"No project session found with id '{options.session_id}'; "
+            "creating a new session with that id."
+        )
+    return manager
 
 
 def _named_session(reference: str, cwd: Path, session_dir: str | None) -> SessionManager:

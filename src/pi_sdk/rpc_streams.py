@@ -6,10 +6,12 @@ Source: rpc spec, sections 3 and 8.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from io import FileIO
@@ -19,12 +21,15 @@ __all__ = (
     "FileLines",
     "LineReader",
     "LineWriter",
+    "PipeLines",
     "StreamLines",
-    "WriterLines",
     "open_standard_streams",
 )
 
 _CHUNK_BYTES = 1 << 16
+_FLUSH_SECONDS = 2.0
+"""How long the end of the output may take to reach a client that has stopped reading."""
+_RETRY_SECONDS = 0.01
 
 
 class LineReader(Protocol):
@@ -36,7 +41,7 @@ class LineReader(Protocol):
 
 
 class LineWriter(Protocol):
-    """Takes lines for a client, in order."""
+    """Takes lines for a client, in order. Both ways of writing raise OSError if it is gone."""
 
     def put_line(self, line: bytes) -> None:
         """Send a line without waiting."""
@@ -44,6 +49,10 @@ class LineWriter(Protocol):
 
     async def write_line(self, line: bytes) -> None:
         """Send a line, and wait while the client is too far behind."""
+        ...
+
+    def stop_waiting(self) -> None:
+        """From here on, and for those who wait now, `write_line` does not wait."""
         ...
 
 
@@ -74,26 +83,62 @@ class StreamLines:
         return self._ready.pop().removesuffix(b"\r") if self._ready else None
 
 
-class WriterLines:
-    """Lines for an asyncio stream; a client that does not read makes `write_line` wait."""
+class PipeLines(asyncio.BaseProtocol):
+    """Lines for a pipe or a socket; a client that does not read makes `write_line` wait."""
 
-    def __init__(self, stream: asyncio.StreamWriter) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._closed = asyncio.Event()
+        self._waits = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """For the event loop: the pipe is there."""
+        assert isinstance(transport, asyncio.WriteTransport)  # the loop made it for writing
+        self._transport = transport
+
+    def pause_writing(self) -> None:
+        """For the event loop: the client is behind."""
+        if self._waits:
+            self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """For the event loop: the client has caught up."""
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """For the event loop: nobody reads any more, or everything has been sent."""
+        self._closed.set()
+        self._writable.set()
 
     def put_line(self, line: bytes) -> None:
         """See `LineWriter`."""
-        self._stream.write(line + b"\n")
+        if self._transport is None or self._closed.is_set():
+            raise BrokenPipeError(errno.EPIPE, "The client has closed its side")
+        self._transport.write(line + b"\n")
 
     async def write_line(self, line: bytes) -> None:
-        """See `LineWriter`. Raises ConnectionError when the client is gone."""
+        """See `LineWriter`."""
         self.put_line(line)
-        await self._stream.drain()
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    def stop_waiting(self) -> None:
+        """See `LineWriter`."""
+        self._waits = False
+        self._writable.set()
 
     async def aclose(self) -> None:
-        """Send what is waiting and close."""
-        self._stream.close()
-        with suppress(ConnectionError):  # the client left first
-            await self._stream.wait_closed()
+        """Send what is left and close; a client that does not read it in time does not get it."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._closed.wait()
+        except TimeoutError:
+            self._transport.abort()
 
 
 class FileLines:
@@ -106,11 +151,17 @@ class FileLines:
         """See `LineWriter`."""
         rest = memoryview(line + b"\n")
         while rest:
-            rest = rest[self._file.write(rest) or 0 :]
+            written = self._file.write(rest)
+            if written is None:  # a terminal that somebody made non-blocking
+                time.sleep(_RETRY_SECONDS)
+            rest = rest[written or 0 :]
 
     async def write_line(self, line: bytes) -> None:
         """See `LineWriter`."""
         self.put_line(line)
+
+    def stop_waiting(self) -> None:
+        """See `LineWriter`."""
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -138,6 +189,9 @@ async def open_standard_streams() -> AsyncGenerator[tuple[LineReader, LineWriter
 
 
 def _is_pipe(file: FileIO) -> bool:
+    """Whether the event loop can wait for the file; on Windows it cannot for standard streams."""
+    if sys.platform == "win32":
+        return False
     mode = os.fstat(file.fileno()).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
@@ -162,11 +216,9 @@ async def _read_from(file: FileIO) -> tuple[asyncio.StreamReader, asyncio.BaseTr
     return stream, None
 
 
-async def _write_to(file: FileIO) -> WriterLines | FileLines:
+async def _write_to(file: FileIO) -> PipeLines | FileLines:
     if not _is_pipe(file):
         return FileLines(file)
     loop = asyncio.get_running_loop()
-    # The only protocol of asyncio's that both holds writers back and can be waited for.
-    protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
-    sink, _ = await loop.connect_write_pipe(lambda: protocol, file)
-    return WriterLines(asyncio.StreamWriter(sink, protocol, None, loop))
+    _, writer = await loop.connect_write_pipe(PipeLines, file)
+    return writer

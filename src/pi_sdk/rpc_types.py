@@ -16,6 +16,7 @@ from pi_ai import (
     ImageContent,
     JsonObject,
     JsonValue,
+    ToolCall,
     ToolCallEndEvent,
     ToolCallStartEvent,
     UpdateEvent,
@@ -40,6 +41,7 @@ __all__ = (
     "Command",
     "CommandError",
     "FollowUpCommand",
+    "GetCommandsCommand",
     "GetLastAssistantTextCommand",
     "GetMessagesCommand",
     "GetStateCommand",
@@ -62,7 +64,7 @@ class PromptCommand(_Command, tag="prompt", kw_only=True):
 
     type: ClassVar[Literal["prompt"]] = "prompt"
     message: str
-    images: list[ImageContent] = msgspec.field(default_factory=list[ImageContent])
+    images: list[ImageContent] | None = None
     streaming_behavior: Literal["steer", "followUp"] | None = None
 
 
@@ -71,7 +73,7 @@ class SteerCommand(_Command, tag="steer", kw_only=True):
 
     type: ClassVar[Literal["steer"]] = "steer"
     message: str
-    images: list[ImageContent] = msgspec.field(default_factory=list[ImageContent])
+    images: list[ImageContent] | None = None
 
 
 class FollowUpCommand(_Command, tag="follow_up", kw_only=True):
@@ -79,7 +81,7 @@ class FollowUpCommand(_Command, tag="follow_up", kw_only=True):
 
     type: ClassVar[Literal["follow_up"]] = "follow_up"
     message: str
-    images: list[ImageContent] = msgspec.field(default_factory=list[ImageContent])
+    images: list[ImageContent] | None = None
 
 
 class AbortCommand(_Command, tag="abort"):
@@ -112,6 +114,12 @@ class GetLastAssistantTextCommand(_Command, tag="get_last_assistant_text"):
     type: ClassVar[Literal["get_last_assistant_text"]] = "get_last_assistant_text"
 
 
+class GetCommandsCommand(_Command, tag="get_commands"):
+    """The slash commands there are: none, as texts are sent to the model as they are."""
+
+    type: ClassVar[Literal["get_commands"]] = "get_commands"
+
+
 Command: TypeAlias = (
     PromptCommand
     | SteerCommand
@@ -121,21 +129,10 @@ Command: TypeAlias = (
     | GetStateCommand
     | GetMessagesCommand
     | GetLastAssistantTextCommand
+    | GetCommandsCommand
 )
 
-_COMMANDS: dict[str, type[Struct]] = {
-    kind.type: kind
-    for kind in (
-        PromptCommand,
-        SteerCommand,
-        FollowUpCommand,
-        AbortCommand,
-        ClearQueueCommand,
-        GetStateCommand,
-        GetMessagesCommand,
-        GetLastAssistantTextCommand,
-    )
-}
+_COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in Command.__args__}
 
 UNBUILT_COMMANDS = frozenset(
     {
@@ -162,11 +159,12 @@ UNBUILT_COMMANDS = frozenset(
         "get_tree",
         "get_session_stats",
         "set_session_name",
-        "export_html",
-        "get_commands",
     }
 )
 """Commands of the protocol that this version answers with an error naming them."""
+
+_REFUSED = {"export_html": "Export to HTML is not supported"}
+"""Commands that no version will have, and what they are answered with."""
 
 
 class CommandError(ValueError):
@@ -198,19 +196,21 @@ def read_command(line: bytes) -> Command | None:
         raise CommandError("Unknown command: undefined", command="unknown", record_id=record_id)
     if name == "extension_ui_response":
         return None  # an answer to a dialog, which this server never opens
-    if name in UNBUILT_COMMANDS:
-        raise CommandError(
-            f"Command {name} is not available in this version", command=name, record_id=record_id
-        )
     kind = _COMMANDS.get(name)
     if kind is None:
-        raise CommandError(f"Unknown command: {name}", command=name, record_id=record_id)
+        raise CommandError(_refusal(name), command=name, record_id=record_id)
     try:
-        return cast("Command", msgspec.convert(record, kind))
+        return msgspec.convert(record, kind)
     except msgspec.ValidationError as error:
         raise CommandError(
             f"Invalid {name}: {_field_reason(str(error))}", command=name, record_id=record_id
         ) from error
+
+
+def _refusal(name: str) -> str:
+    if name in UNBUILT_COMMANDS:
+        return f"Command {name} is not available in this version"
+    return _REFUSED.get(name) or f"Unknown command: {name}"
 
 
 def _field_reason(text: str) -> str:
@@ -267,7 +267,8 @@ def _change(event: UpdateEvent) -> dict[str, Any]:
                 "delta": event.delta,
             }
         case ToolCallStartEvent():
-            call = event.partial.tool_calls[-1]
+            call = event.partial.content[event.content_index]
+            assert isinstance(call, ToolCall)  # the event says so
             return {
                 "type": event.type,
                 "contentIndex": event.content_index,

@@ -5,6 +5,7 @@ Source: sdk spec, section 2.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from pi_ai import Model, StreamOptions, ThinkingLevel
 from pi_ai.models import Models, default_models
 from pi_ai.thinking import clamp_thinking_level
 from pi_sdk.agent_session import AgentSession
-from pi_sdk.errors import SdkError
+from pi_sdk.custom_providers import load_user_models
+from pi_sdk.errors import SdkError, SessionCwdError
 from pi_sdk.model_choice import choose_initial_model, match_model, restore_model
-from pi_sdk.resources import ContextFile, read_context_files
+from pi_sdk.resources import ContextFile, read_context_files, read_prompt_file
 from pi_sdk.system_prompt import build_sections
 from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
@@ -28,10 +30,16 @@ from pi_tools import ToolOptions, create_coding_tools
 
 __all__ = ("AgentCreation", "create_agent")
 
+_log = logging.getLogger(__name__)
+
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _DEFAULT_THINKING_LEVEL: ThinkingLevel = "medium"
 _PLACEHOLDER = Model(id="unknown", api="unknown", provider="unknown")
+_NO_MODELS = (
+    "No models available.\n\nSet a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or "
+    "describe a server of your own in models.json."
+)
 
 
 class AgentCreation:
@@ -84,7 +92,8 @@ def create_agent(
 
     Args:
         cwd: Where tools work and whose session it is; the session's, else the process's.
-        agent_dir: Where sessions and the user's context file are; `~/.pi/agent` by default.
+        agent_dir: Where sessions and the user's files are (AGENTS.md, SYSTEM.md, APPEND_SYSTEM.md,
+            models.json); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
             one the session used last, else one of a provider whose key is in the environment.
         thinking_level: Clamped to what the model can; by default the session's, else medium.
@@ -94,18 +103,19 @@ def create_agent(
         exclude_tools: Names and patterns taken away last.
         custom_tools: Further tools; one with a built-in's name replaces it.
         tool_options: Options of the built-in tools, by tool.
-        system_prompt: In place of the preamble, tool list and rules.
-        append_system_prompt: Behind them.
+        system_prompt: In place of the preamble, tool list and rules; SYSTEM.md's by default.
+        append_system_prompt: Behind them; that of APPEND_SYSTEM.md by default.
         context_files: Whether AGENTS.md and its kin become part of the prompt.
-        session_manager: The session to go on with; closed with the agent. By default a new one
-            in a file; `SessionManager.in_memory()` for none.
-        models: The collection of models; the default one unless given.
+        session_manager: The session to go on with; closed with the agent, or when there is none
+            to be. By default a new one in a file; `SessionManager.in_memory()` for none.
+        models: The collection of models, as it is; by default the built-in ones and those of
+            models.json.
         stream_options: Go with every request.
         hooks: Where to reach into runs.
 
     Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
     for an unknown model, `SessionError` and OSError for the session file. No model at all is no
-    error: prompting raises then.
+    error: prompting raises then. What cannot be used of models.json is logged as a warning.
     """
     return AgentCreation(
         _Options(
@@ -122,7 +132,7 @@ def create_agent(
             append_system_prompt=append_system_prompt,
             context_files=context_files,
             session_manager=session_manager,
-            models=models or default_models,
+            models=models,
             stream_options=stream_options,
             hooks=hooks,
         )
@@ -146,44 +156,44 @@ class _Options:
     append_system_prompt: Sequence[str]
     context_files: bool
     session_manager: SessionManager | None
-    models: Models
+    models: Models | None
     stream_options: StreamOptions | None
     hooks: Hooks | None
 
 
 def _create(options: _Options) -> AgentSession:
-    cwd = _working_directory(options)
-    agent_dir = resolve_agent_dir(options.agent_dir)
     session = options.session_manager
-    if session is None:
-        session = SessionManager.create(cwd, agent_dir=agent_dir)
-        _require_writable(session.session_dir)
     try:
+        cwd = _working_directory(options)
+        agent_dir = resolve_agent_dir(options.agent_dir).absolute()
+        if session is None:
+            session = SessionManager.create(cwd, agent_dir=agent_dir)
+        _require_writable(session)
         return _assemble(options, cwd, agent_dir, session)
     except BaseException:
-        session.close()
+        if session is not None:
+            session.close()
         raise
 
 
 def _assemble(
     options: _Options, cwd: Path, agent_dir: Path, session: SessionManager
 ) -> AgentSession:
-    built_in = create_coding_tools(cwd, options.tool_options)
+    models = options.models or _user_models(agent_dir)
     tools = select_tools(
-        built_in,
+        create_coding_tools(cwd, options.tool_options),
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
         exclude_tools=options.exclude_tools,
     )
-    choice = _choose_model(options, session)
+    choice = _choose_model(options.model, models, session)
     level = _choose_level(options, session, choice)
     _record(session, choice.model, level)
-    files = read_context_files(cwd, agent_dir) if options.context_files else []
     agent = Agent(
         model=choice.model or _PLACEHOLDER,
         thinking_level=level,
-        models=options.models,
+        models=models,
         stream_options=options.stream_options,
         hooks=options.hooks,
         cwd=cwd,
@@ -192,17 +202,36 @@ def _assemble(
     return AgentSession(
         agent=agent,
         session_manager=session,
-        models=options.models,
+        models=models,
         model=choice.model,
         sections=partial(
             _sections,
             cwd=str(cwd),
-            context_files=files,
-            custom=options.system_prompt,
-            append=options.append_system_prompt,
+            context_files=read_context_files(cwd, agent_dir) if options.context_files else (),
+            custom=_system_prompt(options, agent_dir),
+            append=_append_system_prompt(options, agent_dir),
         ),
         model_fallback_message=choice.fallback_message,
     )
+
+
+def _user_models(agent_dir: Path) -> Models:
+    models, problems = load_user_models(agent_dir, default_models)
+    for problem in problems:
+        _log.warning("%s", problem)
+    return models
+
+
+def _system_prompt(options: _Options, agent_dir: Path) -> str | None:
+    if options.system_prompt is not None:
+        return options.system_prompt
+    return read_prompt_file(agent_dir / "SYSTEM.md")
+
+
+def _append_system_prompt(options: _Options, agent_dir: Path) -> Sequence[str]:
+    if options.append_system_prompt:
+        return options.append_system_prompt
+    return [read_prompt_file(agent_dir / "APPEND_SYSTEM.md") or ""]
 
 
 def _sections(
@@ -222,19 +251,27 @@ def _sections(
 
 
 def _working_directory(options: _Options) -> Path:
-    told = options.cwd
-    if told is None:
-        told = options.session_manager.cwd if options.session_manager else Path.cwd()
-    cwd = Path(told).expanduser().absolute()
+    session = options.session_manager
+    if options.cwd is None and session is not None:
+        cwd = Path(session.cwd)
+        if not cwd.is_dir():
+            raise SessionCwdError(
+                f"Stored session working directory does not exist: {cwd}\n"
+                f"Session file: {session.session_file}\n"
+                f"Current working directory: {Path.cwd()}"
+            )
+        return cwd
+    cwd = Path(os.path.abspath(Path(options.cwd or ".").expanduser()))
     if not cwd.is_dir():
         raise SdkError(f"cwd: not a directory: {cwd}. Create it, or name another one.")
     return cwd
 
 
-def _require_writable(directory: Path | None) -> None:
+def _require_writable(session: SessionManager) -> None:
     """Fail now rather than when the first answer is to be stored."""
-    if directory is None:
+    if session.session_file is None or session.is_saved:
         return
+    directory = session.session_file.parent
     existing = next(path for path in (directory, *directory.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise SdkError(
@@ -253,24 +290,28 @@ class _Choice:
     fallback_message: str | None = None
 
 
-def _choose_model(options: _Options, session: SessionManager) -> _Choice:
+def _choose_model(wanted: Model | str | None, models: Models, session: SessionManager) -> _Choice:
     """The caller's model, else the session's, else one that can be used."""
-    if isinstance(options.model, Model):
-        return _Choice(options.model)
-    if options.model is not None:
-        matched = match_model(options.models, options.model)
+    if isinstance(wanted, Model):
+        return _Choice(wanted)
+    if wanted is not None:
+        matched = match_model(models, wanted)
         return _Choice(matched.model, matched.thinking_level)
     context = session.build_session_context()
-    if not context.messages or context.model is None:
-        return _Choice(choose_initial_model(options.models))
-    restored = restore_model(options.models, context.model)
+    recorded = context.model if context.messages else None
+    restored = restore_model(models, recorded) if recorded is not None else None
     if restored is not None:
         return _Choice(restored)
-    message = f"Could not restore model {context.model.provider}/{context.model.model_id}"
-    other = choose_initial_model(options.models)
-    if other is not None:
-        message += f". Using {other.provider}/{other.id}"
-    return _Choice(other, fallback_message=message)
+    other = choose_initial_model(models)
+    if other is None:
+        return _Choice(None, fallback_message=_NO_MODELS)
+    if recorded is None:
+        return _Choice(other)
+    return _Choice(
+        other,
+        fallback_message=f"Could not restore model {recorded.provider}/{recorded.model_id}. "
+        f"Using {other.provider}/{other.id}",
+    )
 
 
 def _choose_level(options: _Options, session: SessionManager, choice: _Choice) -> ThinkingLevel:
@@ -288,9 +329,11 @@ def _has_level(session: SessionManager) -> bool:
 
 def _record(session: SessionManager, model: Model | None, level: ThinkingLevel) -> None:
     """Note what a new session starts with, and a level where an old one names none."""
-    if not session.build_session_context().messages and not session.get_branch():
+    if session.read_only:
+        return
+    if not session.build_session_context().messages:
         if model is not None:
             session.append_model_change(model.provider, model.id)
         session.append_thinking_level_change(level)
-    elif not _has_level(session) and not session.read_only:
+    elif not _has_level(session):
         session.append_thinking_level_change(level)

@@ -28,15 +28,15 @@ def select_tools(
 
     `tools` is a list of names and patterns to use, or of `+name` and `-name` changes to the
     default ones; `exclude_tools` is applied last. Raises `SdkError` for a list that mixes both
-    kinds and for a plain name that no tool has.
+    kinds and for a name to use that no tool has.
     """
     by_name = {tool.name: tool for tool in (*built_in, *custom)}
     defaults = [] if no_tools else list(CODING_TOOL_NAMES)
     names = [*defaults, *(tool.name for tool in custom if tool.name not in defaults)]
-    if no_tools == "all" and tools is None:
+    if no_tools == "all":
         names = []
     if tools is not None:
-        names = _modified(names, tools) if _are_changes(tools) else _listed(by_name, tools)
+        names = _modified(by_name, names, tools) if _are_changes(tools) else _listed(by_name, tools)
     return [
         by_name[name]
         for name in names
@@ -59,19 +59,24 @@ def _are_changes(tools: Sequence[str]) -> bool:
     return bool(changes)
 
 
-def _modified(names: list[str], changes: Sequence[str]) -> list[str]:
+def _modified(by_name: dict[str, AgentTool], names: list[str], changes: Sequence[str]) -> list[str]:
     for entry in changes:
         name = entry[1:]
         if entry[0] == "-":
             names = [other for other in names if other != name]
-        elif name not in names:
-            names = [*names, name]
+        else:
+            _require_known(by_name, name)
+            names = names if name in names else [*names, name]
     return names
 
 
 def _listed(by_name: dict[str, AgentTool], tools: Sequence[str]) -> list[str]:
     for entry in tools:
-        if not any(sign in entry for sign in "*?[") and entry not in by_name:
-            known = ", ".join(by_name)
-            raise SdkError(f"Unknown tool: {entry}. Available: {known}")
+        if not any(sign in entry for sign in "*?["):
+            _require_known(by_name, entry)
     return [name for name in by_name if any(fnmatchcase(name, entry) for entry in tools)]
+
+
+def _require_known(by_name: dict[str, AgentTool], name: str) -> None:
+    if name not in by_name:
+        raise SdkError(f"Unknown tool: {name}. Available: {', '.join(by_name)}")

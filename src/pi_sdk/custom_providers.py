@@ -1,0 +1,265 @@
+"""Puts the providers of models.json into a collection of models.
+
+A provider of the file is a row like any other, whose wire formats are the known ones with the
+file's key and headers put on at the last moment: they are in no model and in no repr. Source: sdk
+spec, sections 8.1 to 8.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from pi_ai import JsonObject, Model, Models, ModelsError, ProviderSpec
+from pi_ai.auth.resolve import has_credential_header, resolve_auth
+from pi_ai.http.transport import merge_headers
+from pi_ai.provider import KNOWN_APIS, Adapter, Call, load_adapter
+from pi_ai.stream import EventBatches
+from pi_ai.types import Compat
+from pi_sdk.config_value import ConfigValue
+from pi_sdk.errors import SdkError
+from pi_sdk.models_json import ModelConfig, ProviderConfig, read_models_json
+
+__all__ = ("UserModels", "load_user_models")
+
+_NESTED_COMPAT = frozenset(
+    {"openRouterRouting", "vercelGatewayRouting", "chatTemplateKwargs", "chatTemplateArgs"}
+)
+
+
+class UserModels(NamedTuple):
+    """The collection to use, and what could not be used of the file: a text each."""
+
+    models: Models
+    problems: list[str]
+
+
+def load_user_models(agent_dir: Path, models: Models) -> UserModels:
+    """`models` with the providers of `<agent_dir>/models.json`, in a copy; itself without any.
+
+    A file that cannot be used leaves all of its providers out, a provider that cannot be put
+    together only itself.
+    """
+    path = agent_dir / "models.json"
+    try:
+        providers = read_models_json(path)
+    except SdkError as error:
+        return UserModels(models, [str(error)])
+    if not providers:
+        return UserModels(models, [])
+    models = models.copy()
+    problems: list[str] = []
+    for name, config in providers.items():
+        try:
+            _add_provider(models, name, config)
+        except SdkError as error:
+            problems.append(f"{error}\n\nFile: {path}")
+    return UserModels(models, problems)
+
+
+def _add_provider(models: Models, name: str, config: ProviderConfig) -> None:
+    _refuse_unbuilt(name, config)
+    if not (config.base_url or config.headers or config.compat or config.models):
+        raise SdkError(
+            f'Provider {name}: must specify "baseUrl", "headers", "compat", "modelOverrides", '
+            'or "models".'
+        )
+    row = models.get_provider(name)
+    existing = [_edited(model, config) for model in models.get_models(name)]
+    by_id = {model.id: model for model in existing}
+    for told in config.models:
+        similar = by_id.get(told.id) or (existing[0] if existing else None)
+        by_id[told.id] = _model(name, told, config, similar)
+    added = list(by_id.values())
+    models.set_provider(_row(name, config, row, added), added)
+
+
+def _refuse_unbuilt(name: str, config: ProviderConfig) -> None:
+    unbuilt = [
+        field
+        for field, value in (("modelOverrides", config.model_overrides), ("oauth", config.oauth))
+        if value is not UNSET
+    ]
+    for told in (config, *config.models):
+        for key, text in (told.headers or {}).items():
+            if ConfigValue(text).is_command:
+                unbuilt.append(f'the "!command" of header "{key}"')
+    if config.api_key is not None and ConfigValue(config.api_key).is_command:
+        unbuilt.append('the "!command" of apiKey')
+    if unbuilt:
+        raise SdkError(f"Provider {name}: not available in this version: {', '.join(unbuilt)}")
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def _edited(model: Model, config: ProviderConfig) -> Model:
+    """A model that the provider had before, at the file's address and with its compat."""
+    return msgspec.structs.replace(
+        model,
+        base_url=config.base_url or model.base_url,
+        compat=_merged(model.compat, config.compat),
+    )
+
+
+def _model(
+    provider: str, told: ModelConfig, config: ProviderConfig, similar: Model | None
+) -> Model:
+    api = told.api or config.api or (similar.api if similar else None)
+    if api is None:
+        raise SdkError(
+            f'Provider {provider}, model {told.id}: no "api" specified. '
+            "Set at provider or model level."
+        )
+    base_url = told.base_url or config.base_url or (similar.base_url if similar else None)
+    if not base_url:
+        raise SdkError(f'Provider {provider}: "baseUrl" is required when defining custom models.')
+    return Model(
+        id=told.id,
+        name=told.name or told.id,
+        api=api,
+        provider=provider,
+        base_url=base_url,
+        reasoning=told.reasoning,
+        input=told.input,
+        cost=told.cost,
+        context_window=told.context_window,
+        max_tokens=told.max_tokens,
+        thinking_level_map=told.thinking_level_map,
+        input_limits=told.input_limits,
+        prompt_cache=told.prompt_cache,
+        sampling_params=told.sampling_params,
+        sampling_params_by_thinking_level=told.sampling_params_by_thinking_level,
+        compat=_merged(config.compat, told.compat),
+    )
+
+
+def _merged(base: Compat | None, over: Compat | None) -> Compat | None:
+    """Both, the second first; the objects that hold parameters merge one level deeper."""
+    if base is None or over is None:
+        return over if base is None else base
+    merged: Compat = {**base, **over}
+    for key in _NESTED_COMPAT & base.keys() & over.keys():
+        if isinstance(base[key], dict) and isinstance(over[key], dict):
+            merged[key] = {**cast("JsonObject", base[key]), **cast("JsonObject", over[key])}
+    return merged
+
+
+# --- the provider -----------------------------------------------------------------------------
+
+
+def _row(
+    name: str, config: ProviderConfig, row: ProviderSpec | None, models: Sequence[Model]
+) -> ProviderSpec:
+    """The provider as the collection knows it: where its key comes from, what puts it on."""
+    row = row or ProviderSpec(name)
+    key = ConfigValue(config.api_key) if config.api_key is not None else None
+    env, needs_key = row.env, row.needs_key
+    if key is not None:
+        env, needs_key = (key.variables or row.env), bool(key.variables)
+    elif has_credential_header(config.headers or {}) or _all_nearby(models):
+        needs_key = False
+    dressing = _Dressing(name, config, key)
+    apis = dict(row.apis)
+    for api in {model.api for model in models}:
+        known = apis.get(api) or KNOWN_APIS.get(api)
+        if known is not None:  # else the request fails and names the format
+            apis[api] = _dressed(known, dressing)
+    return ProviderSpec(
+        name,
+        config.name or row.name or name,
+        config.base_url or row.base_url,
+        env,
+        apis,
+        needs_key,
+    )
+
+
+def _all_nearby(models: Sequence[Model]) -> bool:
+    """Whether every model is on this machine or in a private network, where no key is needed."""
+    for model in models:
+        try:
+            resolve_auth(None, model, api_key=None, headers={}, env=None)
+        except ModelsError:
+            return False
+    return bool(models)
+
+
+class _Dressing:
+    """The key and the headers of one provider, and how they get onto a request."""
+
+    def __init__(self, name: str, config: ProviderConfig, key: ConfigValue | None) -> None:
+        self._name = name
+        self._key = key
+        self._auth_header = config.auth_header
+        self._headers = _values(config.headers)
+        self._model_headers = {told.id: _values(told.headers) for told in config.models}
+
+    def put_on(self, call: Call[Struct]) -> Call[Struct]:
+        """The call with the file's key, unless the caller gave one, and the file's headers.
+
+        Raises `ModelsError` for a value with a variable that is not set.
+        """
+        own = call.options.get("api_key")
+        key = call.api_key if own else self._resolved_key(call.env) or call.api_key
+        bearer: dict[str, str | None] = {}
+        if self._auth_header:
+            if not key:
+                reason = "authHeader requires a resolved API key"
+                raise ModelsError(self._failed(reason), code="auth")
+            bearer["Authorization"] = f"Bearer {key}"
+        headers = merge_headers(
+            call.headers,
+            bearer,
+            self._resolved_headers(self._headers, call.env),
+            self._resolved_headers(self._model_headers.get(call.model.id, {}), call.env),
+            call.options.get("headers"),
+        )
+        keyless = call.keyless and not key
+        return msgspec.structs.replace(call, api_key=key, keyless=keyless, headers=headers)
+
+    def _resolved_key(self, env: Mapping[str, str]) -> str | None:
+        if self._key is None:
+            return None
+        value = self._key.resolve(env)
+        if value is None:
+            what = f'API key for provider "{self._name}"'
+            raise ModelsError(self._failed(_unresolved(what, self._key.unset(env))), code="auth")
+        return value
+
+    def _resolved_headers(
+        self, values: Mapping[str, ConfigValue], env: Mapping[str, str]
+    ) -> dict[str, str]:
+        resolved: dict[str, str] = {}
+        for name, value in values.items():
+            text = value.resolve(env)
+            if text is None:
+                what = f'provider "{self._name}" header "{name}"'
+                raise ModelsError(_unresolved(what, value.unset(env)), code="auth")
+            resolved[name] = text
+        return resolved
+
+    def _failed(self, reason: str) -> str:
+        return f"API key auth failed for provider {self._name}: {reason}"
+
+
+def _values(headers: Mapping[str, str] | None) -> dict[str, ConfigValue]:
+    return {name: ConfigValue(text) for name, text in (headers or {}).items()}
+
+
+def _unresolved(what: str, unset: Sequence[str]) -> str:
+    noun = "variable" if len(unset) == 1 else "variables"
+    return f"Failed to resolve {what} from environment {noun}: {', '.join(unset)}"
+
+
+def _dressed(known: str | Adapter, dressing: _Dressing) -> Adapter:
+    """A wire format whose requests carry the provider's key and headers."""
+
+    def stream(call: Call[Struct], /) -> EventBatches:
+        return load_adapter(known)(dressing.put_on(call))
+
+    return stream

@@ -1,0 +1,178 @@
+"""The command line of the RPC server, in this process: rpc spec, section 2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from pi_sdk import AgentSession
+from pi_sdk.rpc import main
+from pi_sdk.rpc_options import RpcOptions, open_agent, parse_arguments
+
+
+@pytest.fixture(autouse=True)
+def here(project, agent_dir, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PI_CODING_AGENT_DIR", str(agent_dir))
+
+
+def opened(*arguments: str) -> AgentSession:
+    """The session that the arguments ask for, closed again."""
+
+    async def run() -> AgentSession:
+        async with await open_agent(parse_arguments(arguments)) as session:
+            return session
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {}),
+        (["--mode", "rpc"], {}),
+        (["hello", "-"], {}),
+        (["--approve", "-na", "--offline", "--verbose"], {}),
+        (["--provider", "p", "--model", "m:high"], {"provider": "p", "model": "m:high"}),
+        (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
+        (["--thinking", "xhigh"], {"thinking": "xhigh"}),
+        (["-n", "N"], {"name": "N"}),
+        (["-c"], {"resume": True}),
+        (["--no-session"], {"in_memory": True}),
+        (["-t", "read, bash,"], {"tools": ("read", "bash")}),
+        (["--tools", ""], {"tools": ()}),
+        (["--tools", "-bash,+grep"], {"tools": ("-bash", "+grep")}),
+        (["-t", "-bash"], {"tools": ("-bash",)}),
+        (["-xt", "ba*"], {"exclude_tools": ("ba*",)}),
+        (["-nt"], {"no_tools": "all"}),
+        (["-nbt", "-nc"], {"no_tools": "builtin", "context_files": False}),
+        (
+            ["--system-prompt", "x" * 5000, "--append-system-prompt", "- a", "--session-dir", "d"],
+            {
+                "system_prompt": "x" * 5000,
+                "append_system_prompt": ("- a",),
+                "session_dir": "d",
+            },
+        ),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_arguments_are_understood(arguments, expected):
+    assert parse_arguments(arguments) == RpcOptions(**expected)
+
+
+def test_prompts_may_be_files(project):
+    (project / "prompt.md").write_text("\ufeffFrom a file", encoding="utf-8")
+    options = parse_arguments(["--system-prompt", "prompt.md", "--append-system-prompt", "no.md"])
+    assert (options.system_prompt, options.append_system_prompt) == ("From a file", ("no.md",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [([], "there"), (["--session-dir", "here"], "here")]
+)
+def test_the_session_directory_may_come_from_the_environment(monkeypatch, arguments, expected):
+    monkeypatch.setenv("PI_CODING_AGENT_SESSION_DIR", "there")
+    assert parse_arguments(arguments).session_dir == expected
+
+
+def test_a_session_is_gone_on_with(fake, write_models):
+    async def prompted(*arguments: str) -> Any:
+        async with await open_agent(parse_arguments(arguments)) as session:
+            await session.prompt("A")
+            return session.session_id, str(session.session_file), len(session.messages)
+
+    async def run() -> list[Any]:
+        async with fake:
+            write_models({"fake": fake.config()})
+            first = await prompted()
+            found = [first]
+            for arguments in (["-c"], ["--session", first[0]], ["--session", first[1]]):
+                found.append(await prompted(*arguments))
+            found.append(await prompted("--session-id", first[0]))
+            return found
+
+    found = asyncio.run(run())
+    assert [count for *_, count in found] == [3, 5, 7, 9, 11]
+    assert len({session_id for session_id, *_ in found}) == 1
+
+
+def test_a_session_path_that_does_not_exist_is_a_new_session(project):
+    session = opened("--session", "./new.jsonl")
+    assert session.session_file == project / "new.jsonl"
+
+
+def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_models, capsys):
+    async def run() -> AgentSession:
+        async with fake:
+            write_models({"fake": fake.config()})
+            options = parse_arguments(
+                ["--no-session", "--model", "fake/m9:low", "--thinking", "bogus"]
+            )
+            async with await open_agent(options) as session:
+                return session
+
+    session = asyncio.run(run())
+    assert session.model is not None
+    assert (session.model.id, session.thinking_level) == ("m9", "low")
+    assert capsys.readouterr().err.splitlines() == [
+        'Warning: Invalid thinking level "bogus". '
+        "Valid values: off, minimal, low, medium, high, xhigh, max",
+        'Warning: Model "m9" not found for provider "fake". Using custom model id.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["@file"], "Error: @file arguments are not supported in RPC mode"),
+        (["--wat"], "Error: Unknown option: --wat"),
+        (["-Q"], "Error: Unknown option: -Q"),
+        (["--mode", "xx"], 'Error: Invalid mode "xx". Valid values: text, json, rpc'),
+        (
+            ["--provider", "fake"],
+            "Error: --provider requires --model (for example: --provider fake --model <pattern>)",
+        ),
+        (["--provider", "nope", "--model", "m"], 'Error: Unknown provider "nope".'),
+        (
+            ["--model", "claude-sonet-4-5"],
+            'Error: Model "claude-sonet-4-5" not found. Did you mean: ',
+        ),
+        (["--session", "abcdef"], "No session found matching 'abcdef'"),
+        (
+            ["--session-id", "-x-"],
+            "Error: ",
+        ),
+        (
+            ["--session-id=x-"],
+            "Error: Session id must be non-empty, contain only alphanumeric characters, '-', "
+            "'_', and '.', and start and end with an alphanumeric character",
+        ),
+        (["--name", " "], "Error: --name requires a non-empty value"),
+        (
+            ["--tools", "+a,b"],
+            "Error: --tools: tool names cannot be mixed with +name or -name entries",
+        ),
+        (["--tools", "reed"], "Error: Unknown tool: reed. Available: read, bash, edit, write"),
+        (["--fork", "x"], "Error: --fork is not available in this version"),
+        (
+            ["--session-id", "x", "--continue"],
+            "Error: --session-id cannot be combined with --continue",
+        ),
+        (["--session", "./corrupt.jsonl"], "Error: Session file is not a valid pi session: "),
+        (["--session", "./gone.jsonl"], "Stored session working directory does not exist: /gone"),
+        (["--session-dir", "./corrupt.jsonl"], "Error: Session directory is not writable: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_rpc_check_52_failures_to_start_are_told_on_standard_error(project, capfd, arguments, line):
+    (project / "corrupt.jsonl").write_text("no session\n")
+    header = {"type": "session", "version": 3, "id": "x", "timestamp": "", "cwd": "/gone"}
+    (project / "gone.jsonl").write_text(json.dumps(header) + "\n")
+    assert main([*arguments]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(line)
+    assert "Traceback" not in err

@@ -1,0 +1,548 @@
+"""`python -m pi_sdk.rpc` as a client starts it: rpc spec, sections 2, 3, 7, 9 and 12."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pi_session import SessionManager
+
+BUSY = (
+    "Agent is already processing. Specify streamingBehavior ('steer' or 'followUp') "
+    "to queue the message."
+)
+
+
+class Server:
+    """A running server process: what is written to it, and every line that comes back."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[bytes] = []
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+    def write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+
+    def send(self, *records: Any) -> None:
+        """All records in one write."""
+        self.write(b"".join(json.dumps(record).encode() + b"\n" for record in records))
+
+    async def read(self, wanted: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """Read on until a record is wanted; gives it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(10):
+            while True:
+                line = await self.process.stdout.readline()
+                assert line.endswith(b"\n"), "the server ended"
+                self.lines.append(line)
+                if wanted(record := json.loads(line)):
+                    return record
+
+    async def saw(self, kind: str, **fields: Any) -> dict[str, Any]:
+        return await self.read(
+            lambda r: r["type"] == kind and all(r.get(k) == v for k, v in fields.items())
+        )
+
+    async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
+        self.send({"id": kind, "type": kind, **fields})
+        return await self.saw("response", id=kind)
+
+    async def text(self, text: str) -> None:
+        """Read on until a text delta of the answer has arrived."""
+        await self.read(lambda r: r.get("assistantMessageEvent", {}).get("delta") == text)
+
+    def types(self) -> list[str]:
+        return [record["type"] for record in self.records]
+
+    async def end(self) -> tuple[int, str]:
+        """Close its input and wait; gives status and standard error."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return await self.wait()
+
+    async def wait(self) -> tuple[int, str]:
+        async with asyncio.timeout(10):
+            out, err = await self.process.communicate()
+        self.lines += out.splitlines(keepends=True)
+        assert self.process.returncode is not None
+        return self.process.returncode, err.decode()
+
+
+@contextlib.asynccontextmanager
+async def running(agent_dir: Path, cwd: Path, *arguments: str, **env: str) -> AsyncIterator[Server]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pi_sdk.rpc",
+        "--mode",
+        "rpc",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
+        env={**os.environ, "PI_CODING_AGENT_DIR": str(agent_dir), **env},
+        limit=1 << 24,
+    )
+    try:
+        yield Server(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.fixture
+def start(fake, agent_dir, project, write_models):
+    """Starts a server on the fake provider, whose models are in models.json."""
+
+    @contextlib.asynccontextmanager
+    async def started(*arguments: str, **env: str) -> AsyncIterator[Server]:
+        async with fake:
+            write_models({"fake": fake.config()})
+            async with running(agent_dir, project, *arguments, **env) as server:
+                yield server
+
+    return started
+
+
+def session_lines(agent_dir: Path) -> list[dict[str, Any]]:
+    (path,) = agent_dir.rglob("*.jsonl")
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+# --- conversations ----------------------------------------------------------------------------
+
+
+def test_rpc_check_11_a_whole_conversation(fake, start, answer, agent_dir, project):
+    """T1: a real tool call, its events, the state and messages after it, and the file."""
+    (project / "note.txt").write_text("remember the milk\n")
+    fake.answers = [answer((), [("read", {"path": "note.txt"})])]
+
+    async def main() -> Server:
+        async with start() as server:
+            server.send({"id": 1, "type": "get_state"})  # before it is up
+            server.send({"id": 2, "type": "prompt", "message": "read it"})
+            await server.saw("agent_settled")
+            state = (await server.ask("get_state"))["data"]
+            messages = (await server.ask("get_messages"))["data"]["messages"]
+            assert await server.end() == (0, "")
+            assert state["messageCount"] == len(messages) == 5
+            assert (state["isStreaming"], state["thinkingLevel"]) == (False, "medium")
+            assert "headers" not in state["model"]
+            path = Path(state["sessionFile"])
+            with SessionManager.open(path) as session:
+                assert session.session_id == state["sessionId"]
+                assert len(session.build_session_context().messages) == 5
+            stored = [line["message"] for line in session_lines(agent_dir) if "message" in line]
+            assert stored == messages
+            return server
+
+    server = asyncio.run(main())
+    records = server.records
+    assert [records[0]["id"], records[1]["id"]] == [1, 2]
+    assert records[1]["data"] == {"disposition": "started"}
+    told = [t for t in server.types()[2:-2] if not t.endswith("_update")]
+    assert told == [
+        "agent_start",
+        "turn_start",
+        *("message_start", "message_end") * 3,
+        "tool_execution_start",
+        "tool_execution_end",
+        "message_start",
+        "message_end",
+        "turn_end",
+        "turn_start",
+        "message_start",
+        "message_end",
+        "turn_end",
+        "agent_end",
+        "agent_settled",
+    ]
+    (result,) = [r["result"] for r in records if r["type"] == "tool_execution_end"]
+    assert result["content"][0]["text"].startswith("remember the milk")
+    for record in records:
+        if record["type"] == "message_update":
+            assert list(record) == ["type", "usage", "assistantMessageEvent"]
+            assert "partial" not in record["assistantMessageEvent"]
+    assert all(line.isascii() or line.decode() for line in server.lines)
+
+
+def test_rpc_checks_16_19_20_steering_and_abort(fake, start, answer, agent_dir):
+    fake.answers = [answer(("w0 ", "w1 "), hold=asyncio.Event())]
+
+    async def main() -> list[dict[str, Any]]:
+        async with start() as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            await server.text("w0 ")
+            assert (await server.ask("steer", message="s"))["data"] == {"disposition": "queued"}
+            assert (await server.ask("clear_queue"))["data"] == {"steering": ["s"], "followUp": []}
+            await server.ask("follow_up", message="queued fu")
+            await server.ask("abort")
+            stopped = len(server.lines)
+            state = (await server.ask("get_state"))["data"]
+            assert (state["isStreaming"], state["pendingMessageCount"]) == (False, 1)
+            await server.ask("prompt", message="next")
+            await server.saw("agent_settled")
+            assert await server.end() == (0, "")
+            return server.records[:stopped]
+
+    records = asyncio.run(main())
+    assert [r["type"] for r in records[-6:]] == [
+        "message_update",  # text_end
+        "message_end",
+        "turn_end",
+        "agent_end",
+        "agent_settled",
+        "response",
+    ]
+    partial = records[-5]["message"]
+    assert (partial["stopReason"], partial["errorMessage"]) == ("aborted", "Request was aborted")
+    stored = [line["message"] for line in session_lines(agent_dir) if line["type"] == "message"]
+    assert partial in stored
+    assert [m["content"][0]["text"] for m in stored if m["role"] == "user"] == [
+        "go",
+        "next",
+        "queued fu",
+    ]
+
+
+def test_rpc_checks_22_23_commands_in_one_write(fake, start):
+    async def main() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        async with start("--no-session") as server:
+            server.send(
+                {"id": "a", "type": "prompt", "message": "A"},
+                {"id": "b", "type": "prompt", "message": "B"},
+            )
+            await server.saw("agent_settled")
+            both = server.records
+            server.send({"id": "p", "type": "prompt", "message": "C"}, {"id": "x", "type": "abort"})
+            await server.saw("response", id="x")
+            server.send({"id": "q", "type": "prompt", "message": "D"})
+            server.send({"id": "s", "type": "steer", "message": "E"})
+            await server.saw("agent_settled")
+            assert await server.end() == (0, "")
+            return both, server.records[len(both) :]
+
+    both, rest = asyncio.run(main())
+    answers = {r["id"]: r for r in both if r["type"] == "response"}
+    assert answers["a"]["data"] == {"disposition": "started"}
+    assert answers["b"]["error"] == BUSY
+    assert [r["type"] for r in both].count("agent_settled") == 1
+    assert [r["type"] for r in rest[:3]] == ["response", "agent_start", "turn_start"]
+    settled = rest.index({"type": "agent_settled", "aborted": True})
+    assert rest[settled + 1] == {"id": "x", "type": "response", "command": "abort", "success": True}
+    assert len(fake.bodies) == 2
+    sent = json.dumps(fake.bodies[-1]["messages"])
+    assert [text in sent for text in ('"A"', '"B"', '"C"', '"D"', '"E"')] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_rpc_checks_2_to_10_framing(start):
+    async def main() -> Server:
+        async with start("--no-session") as server:
+            state = b'"type":"get_state"}'
+            server.write(b"not json\n\n   \nnull\n42\n[]\n{}\n\xff\n")
+            server.write(b'{"id":"crlf",' + state + b"\r\n")
+            server.write(b'{"id":"a",' + state + b'\n{"id":"b",' + state + b"\n")
+            whole = '{"id":"é\u2028",'.encode() + state + b"\n"
+            for part in (whole[:8], whole[8:12], whole[12:]):  # cuts inside both characters
+                server.write(part)
+                await asyncio.sleep(0.02)
+            server.write(b'{"id":"\\ud800x",' + state + b"\n")
+            server.write(b'{"id":"last",' + state)  # no line end
+            assert await server.end() == (0, "")
+            return server
+
+    server = asyncio.run(main())
+    records = server.records
+    assert [r["command"] for r in records[:8]] == [
+        *("parse",) * 3,
+        *("unknown",) * 4,
+        "parse",
+    ]
+    assert all("id" not in r and not r["success"] for r in records[:8])
+    assert all(r["error"].startswith("Failed to parse command: ") for r in records[:3])
+    assert [r["id"] for r in records[8:]] == ["crlf", "a", "b", "é\u2028", "\ud800x", "last"]
+    assert b"\xe2\x80\xa8" in server.lines[11]
+    assert b"\\ud800x" in server.lines[12]
+    assert all(line.count(b"\n") == 1 for line in server.lines)
+
+
+def test_long_lines_go_both_ways(fake, start):
+    text = "x" * 300_000
+
+    async def main() -> None:
+        async with start("--no-session") as server:
+            await server.ask("prompt", message=text)
+            await server.saw("agent_settled")
+            messages = (await server.ask("get_messages"))["data"]["messages"]
+            assert messages[1]["content"] == [{"type": "text", "text": text}]
+            assert await server.end() == (0, "")
+
+    asyncio.run(main())
+    assert text in json.dumps(fake.bodies[0])
+
+
+def test_rpc_check_53_what_libraries_print_goes_to_standard_error(start, tmp_path):
+    """A library prints from Python, and from C, in the middle of a command."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "import pi_ai.json_text as noisy\n"
+        "real = noisy.parse_json\n"
+        "def parse_json(text):\n"
+        "    print('noise from print', flush=True)\n"
+        "    os.write(1, b'noise from C\\n')\n"
+        "    return real(text)\n"
+        "noisy.parse_json = parse_json\n"
+    )
+
+    async def main() -> tuple[list[dict[str, Any]], str]:
+        async with start("--no-session", PYTHONPATH=str(tmp_path)) as server:
+            await server.ask("get_state")
+            status, err = await server.end()
+            assert status == 0
+            return server.records, err
+
+    records, err = asyncio.run(main())
+    assert [record["id"] for record in records] == ["get_state"]
+    assert "noise from print\n" in err
+    assert "noise from C\n" in err
+
+
+def test_a_server_without_a_model_runs_and_says_so(agent_dir, project):
+    async def main() -> tuple[list[dict[str, Any]], str]:
+        async with running(agent_dir, project, "--no-session") as server:
+            state = await server.ask("get_state")
+            assert "model" not in state["data"]
+            refused = await server.ask("prompt", message="A")
+            assert refused["error"].startswith("No model selected.")
+            _, err = await server.end()
+            return server.records, err
+
+    records, err = asyncio.run(main())
+    assert len(records) == 2
+    assert err.startswith("Warning: No models available.")
+
+
+def test_a_bad_models_json_is_told_on_standard_error(agent_dir, project, write_models):
+    path = write_models("{")
+
+    async def main() -> str:
+        async with running(agent_dir, project, "--no-session") as server:
+            await server.ask("get_state")
+            return (await server.end())[1]
+
+    err = asyncio.run(main())
+    assert err.startswith("Warning: Failed to parse models.json: ")
+    assert f"File: {path}" in err
+
+
+# --- options ----------------------------------------------------------------------------------
+
+
+def test_options_choose_model_tools_name_and_session(start, agent_dir, tmp_path):
+    async def main() -> dict[str, Any]:
+        sessions = str(tmp_path / "elsewhere")
+        arguments = (
+            *("--provider", "fake", "--model", "m1:low", "--tools", "-bash"),
+            *("--name", "My name", "--session-dir", sessions, "--session-id", "my-id"),
+            *("--append-system-prompt", "One.", "--append-system-prompt", "Two."),
+            "a positional message",
+        )
+        async with start(*arguments) as server:
+            await server.ask("prompt", message="A")
+            await server.saw("agent_settled")
+            state = (await server.ask("get_state"))["data"]
+            messages = (await server.ask("get_messages"))["data"]["messages"]
+            status, err = await server.end()
+        assert status == 0
+        assert err == (
+            "Warning: No project session found with id 'my-id'; "
+            "creating a new session with that id.\n"
+        )
+        system = messages[0]
+        assert [tool["name"] for tool in system["toolsAdded"]] == ["read", "edit", "write"]
+        assert system["sections"]["addendum"] == "<addendum>\nOne.\n\nTwo.\n</addendum>"
+        return state
+
+    state = asyncio.run(main())
+    assert (state["model"]["id"], state["thinkingLevel"]) == ("m1", "low")
+    assert (state["sessionId"], state["sessionName"]) == ("my-id", "My name")
+    assert Path(state["sessionFile"]).parent == tmp_path / "elsewhere"
+    assert list(agent_dir.rglob("*.jsonl")) == []
+
+
+def test_rpc_check_52_a_failure_to_start_ends_the_process_with_1(agent_dir, project):
+    async def main() -> tuple[int, str, list[bytes]]:
+        async with running(agent_dir, project, "--wat") as server:
+            status, err = await server.wait()
+            return status, err, server.lines
+
+    assert asyncio.run(main()) == (1, "Error: Unknown option: --wat\n", [])
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+
+def test_rpc_check_48_end_of_input_while_streaming(fake, start, answer, agent_dir):
+    fake.answers = [answer(hold=asyncio.Event())]
+
+    async def main() -> list[bytes]:
+        async with start() as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            await server.text("Hello")
+            told = len(server.lines)
+            assert await server.end() == (0, "")
+            return server.lines[told:]
+
+    assert asyncio.run(main()) == []
+    last = session_lines(agent_dir)[-1]["message"]
+    assert (last["stopReason"], last["content"][0]["text"]) == ("aborted", "Hello")
+
+
+def test_a_prompt_with_the_end_of_input_behind_it_is_accepted_and_aborted(start, agent_dir):
+    async def main() -> list[dict[str, Any]]:
+        async with start() as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            assert await server.end() == (0, "")
+            return server.records
+
+    records = asyncio.run(main())
+    assert records[0]["data"] == {"disposition": "started"}
+    stored = [line["message"] for line in session_lines(agent_dir) if line["type"] == "message"]
+    assert [m["role"] for m in stored] == ["system", "user", "assistant"]
+    assert stored[-1]["stopReason"] in {"aborted", "stop"}
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_rpc_check_49_signals_end_it_in_good_order(fake, start, answer, agent_dir, name, status):
+    fake.answers = [answer(hold=asyncio.Event())]
+
+    async def main() -> tuple[int, str]:
+        async with start() as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            await server.text("Hello")
+            server.process.send_signal(getattr(signal, name))
+            return await server.wait()
+
+    assert asyncio.run(main()) == (status, "")
+    last = session_lines(agent_dir)[-1]["message"]
+    assert (last["stopReason"], last["content"][0]["text"]) == ("aborted", "Hello")
+
+
+def test_rpc_check_49_a_signal_ends_running_tools(fake, start, answer, project):
+    fake.answers = [answer((), [("bash", {"command": "echo $$ > pid; sleep 30"})])]
+
+    async def main() -> tuple[int, str]:
+        async with start("--no-session") as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            async with asyncio.timeout(5):
+                while not (project / "pid").exists() or not (project / "pid").read_text():
+                    await asyncio.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            return await server.wait()
+
+    assert asyncio.run(main()) == (143, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((project / "pid").read_text()), 0)
+
+
+def test_rpc_check_49_a_second_signal_does_not_wait(start, tmp_path):
+    """Something keeps the session from closing, so that the first signal would take long."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import asyncio, sys\n"
+        "from pi_sdk.agent_session import AgentSession\n"
+        "async def aclose(self):\n"
+        "    print('closing', file=sys.stderr, flush=True)\n"
+        "    await asyncio.sleep(30)\n"
+        "AgentSession.aclose = aclose\n"
+    )
+
+    async def main() -> int:
+        async with start("--no-session", PYTHONPATH=str(tmp_path)) as server:
+            await server.ask("get_state")
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.stderr is not None
+            async with asyncio.timeout(5):
+                assert await server.process.stderr.readline() == b"closing\n"
+            server.process.send_signal(signal.SIGTERM)
+            return (await server.wait())[0]
+
+    assert asyncio.run(main()) == 143
+
+
+def test_rpc_check_51_a_client_that_stops_listening_ends_the_server(start, answer, fake):
+    hold = asyncio.Event()
+    fake.answers = [answer(hold=hold)]
+
+    async def main() -> tuple[int, str]:
+        async with start("--no-session") as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            await server.text("Hello")
+            transport = server.process._transport.get_pipe_transport(1)
+            transport.close()
+            hold.set()
+            return await server.wait()
+
+    status, err = asyncio.run(main())
+    assert status == 1
+    assert err == "Error: [Errno 32] The client has closed its side\n"
+
+
+def test_rpc_check_50_output_is_whole_after_a_pause(fake, start, answer):
+    """More than pipe and buffers hold; the records arrive complete and in order."""
+    pieces = [f"{number:05d} " + "x" * 500 for number in range(1200)]
+    fake.answers = [answer(pieces)]
+
+    async def main() -> list[str]:
+        async with start("--no-session") as server:
+            server.send({"id": "p", "type": "prompt", "message": "go"})
+            await asyncio.sleep(0.3)
+            await server.saw("agent_settled")
+            assert await server.end() == (0, "")
+            changes = [r.get("assistantMessageEvent", {}) for r in server.records]
+            return [c["delta"] for c in changes if c.get("type") == "text_delta"]
+
+    assert asyncio.run(main()) == pieces
+
+
+def test_files_serve_as_standard_streams(fake, agent_dir, project, write_models, tmp_path):
+    async def main() -> tuple[int, list[dict[str, Any]]]:
+        async with fake:
+            write_models({"fake": fake.config()})
+            (tmp_path / "in").write_bytes(b'{"id":1,"type":"get_state"}\n{"id":2,"type":"abort"}')
+            with open(tmp_path / "in", "rb") as stdin, open(tmp_path / "out", "wb") as stdout:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "pi_sdk.rpc", "--no-session"),
+                    stdin=stdin,
+                    stdout=stdout,
+                    cwd=project,
+                    env={**os.environ, "PI_CODING_AGENT_DIR": str(agent_dir)},
+                )
+                status = await asyncio.wait_for(process.wait(), 10)
+        lines = (tmp_path / "out").read_bytes().splitlines()
+        return status, [json.loads(line) for line in lines]
+
+    status, records = asyncio.run(main())
+    assert status == 0
+    assert [(r["id"], r["success"]) for r in records] == [(1, True), (2, True)]
