@@ -167,7 +167,7 @@ def table(maker: Maker) -> dict[str, list[Message]]:
     more = UserMessage("more", timestamp=1)
     return {
         "question": [hi],
-        "answer": [hi, maker.said(*maker.thinking, maker.text("yes")), more],
+        "answer": [hi, maker.said(*maker.thinking, maker.text("yes"), maker.text("sure")), more],
         "tool-round": [hi, maker.said(thought, maker.text("ok"), first), result(first, "a")],
         "parallel": [
             hi,
@@ -300,14 +300,16 @@ def turns(draw: st.DrawFn, maker: Maker, number: int) -> list[Message]:
             *calls,
         ]
         if maker is ANTHROPIC and not calls:
-            content.append(maker.text("done"))  # see the faults: thinking must not be last
+            content.append(maker.text("done"))  # thinking may not be last: see test_handover.FAULTS
         history.append(maker.said(*content, stop_reason=draw(STOPS)))
         answered = draw(st.lists(st.sampled_from(calls), max_size=4)) if calls else []
         for call in answered:
             failed = draw(st.booleans())
             blocks = draw(st.lists(BLOCKS, max_size=3))
             if failed:
-                blocks.append(TextContent("failed"))  # see the faults: errors must say something
+                blocks.append(
+                    TextContent("failed")
+                )  # an error says something: see test_handover.FAULTS
             history.append(result(call, *blocks, is_error=failed))
             history += draw(st.lists(SYSTEM, max_size=1))
     return history

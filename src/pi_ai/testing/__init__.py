@@ -5,13 +5,27 @@ from __future__ import annotations
 from pi_ai.testing.faux import FauxProvider, FauxRequest, faux_message
 from pi_ai.testing.loopback import LoopbackRequest, LoopbackResponse, LoopbackServer
 from pi_ai.testing.scripted_server import ScriptedServer
+from pi_ai.testing.validators import (
+    InvalidRequestError,
+    RequestProblem,
+    check_anthropic_request,
+    check_completions_request,
+    validate_anthropic_request,
+    validate_completions_request,
+)
 
 __all__ = (
     "FauxProvider",
     "FauxRequest",
+    "InvalidRequestError",
     "LoopbackRequest",
     "LoopbackResponse",
     "LoopbackServer",
+    "RequestProblem",
     "ScriptedServer",
+    "check_anthropic_request",
+    "check_completions_request",
     "faux_message",
+    "validate_anthropic_request",
+    "validate_completions_request",
 )
