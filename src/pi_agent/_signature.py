@@ -10,11 +10,11 @@ import inspect
 import typing
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import FrameType, UnionType
 from typing import Annotated, Any, NoReturn, Union, get_args, get_origin
 
 import msgspec
+from msgspec import Struct
 
 from pi_agent._foreign_types import describe_foreign, to_plain
 from pi_agent._tidy_schema import collect_schema, without_null
@@ -24,8 +24,7 @@ from pi_ai import JsonObject
 __all__ = ("Parameter", "Signature", "read_signature")
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """A parameter that the model fills in."""
 
     name: str
@@ -39,8 +38,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """A function as a tool. `context` names the parameter that gets the `ToolContext`."""
 
     description: str
@@ -49,8 +47,7 @@ class Signature:
     schema: JsonObject
 
 
-@dataclass(frozen=True)
-class _Docs:
+class _Docs(Struct, frozen=True):
     text: str
     parameters: Mapping[str, str]
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from pi_agent.active import ActiveRun, RunEvents
 from pi_agent.declarations import leading_system_message, model_messages

@@ -9,10 +9,9 @@ import asyncio
 import copy
 import inspect
 import time
-from dataclasses import dataclass
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from pi_agent.grace import run_within_grace
 from pi_agent.run import OpenCall, Outcome, Run
@@ -45,8 +44,7 @@ ABORTED = "Operation aborted"
 """The result of a call that an abort kept from running, or stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyCall:
+class ReadyCall(Struct, frozen=True):
     """A call that may run: `args` are what its tool gets."""
 
     item: OpenCall

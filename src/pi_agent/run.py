@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from pi_agent.events import AgentEvent, MessageEndEvent, MessageStartEvent
 from pi_agent.grace import wait_within_grace
@@ -47,8 +46,7 @@ def _plain_tool_context(
     return ToolContext(tool_call_id=call.id, signal=signal, on_update=on_update)
 
 
-@dataclass(kw_only=True)
-class LoopConfig:
+class LoopConfig(Struct, kw_only=True):
     """How a run behaves; read when it starts.
 
     `stream_options` are passed to every request. `tool_grace_seconds` is how long a tool or hook
@@ -68,8 +66,7 @@ class LoopConfig:
     get_follow_up_messages: Callable[[], Awaitable[Sequence[AgentMessage]]] = _none
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a call came out; `duration_ms` is absent if its tool never ran."""
 
     result: ToolResult
@@ -77,8 +74,7 @@ class Outcome:
     duration_ms: int | UnsetType = UNSET
 
 
-@dataclass(slots=True)
-class OpenCall:
+class OpenCall(Struct):
     """A call of the latest response, and how far it has come.
 
     `announced`, `ended` and `answered`: its start event, its end event, its result message are
@@ -93,8 +89,7 @@ class OpenCall:
     answered: bool = False
 
 
-@dataclass(kw_only=True)
-class Run:
+class Run(Struct, kw_only=True):
     """One run in progress.
 
     `messages` is the transcript the next request is made from, `new_messages` what this run

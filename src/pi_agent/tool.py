@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Generic, ParamSpec, TypeGuard, TypeVar, overload
 
@@ -228,7 +228,7 @@ def _own_signal(context: ToolContext) -> Generator[tuple[ToolContext, AbortContr
     controller = AbortController()
     remove = context.signal.add_listener(lambda: controller.abort(context.signal.reason))
     try:
-        yield replace(context, signal=controller.signal), controller
+        yield msgspec.structs.replace(context, signal=controller.signal), controller
     finally:
         remove()
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from pi_agent.events import ToolExecutionEndEvent, ToolExecutionStartEvent
 from pi_agent.execution import ABORTED, ReadyCall, execute_call, failed, prepare_call
@@ -19,8 +18,7 @@ from pi_ai import ToolResultMessage
 __all__ = ("Batch", "answer_call", "execute_calls", "fail_truncated_calls")
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """The results of all calls of a response; `terminate`: every one asked to end the run."""
 
     results: list[ToolResultMessage]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from pi_ai import (
     AbortSignal,
@@ -104,8 +104,7 @@ def _ignore(_update: ToolResult) -> None:
     return None
 
 
-@dataclass(kw_only=True)
-class ToolContext:
+class ToolContext(Struct, kw_only=True):
     """What a tool may know about its call. A parameter of this type is filled in by the loop.
 
     `signal` is set when the call should stop. `on_update` reports a partial result; it may be
@@ -115,7 +114,7 @@ class ToolContext:
 
     tool_call_id: str
     signal: AbortSignal
-    on_update: Callable[[ToolResult], None] = field(default=_ignore, repr=False)
+    on_update: Callable[[ToolResult], None] = field(default=_ignore)
     host_cwd: Path | None = None
     model: Model | None = None
     thinking_level: ThinkingLevel | None = None
@@ -164,16 +163,14 @@ T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
 
 
-@dataclass(frozen=True)
-class RunContext:
+class RunContext(Struct, frozen=True):
     """What the loop works on: the transcript so far and the tools that can run."""
 
     messages: Sequence[AgentMessage]
     tools: Sequence[AgentTool]
 
 
-@dataclass(frozen=True)
-class BeforeToolCall:
+class BeforeToolCall(Struct, frozen=True):
     """A call about to run. `args` is the very object the tool will get: changes take effect."""
 
     assistant_message: AssistantMessage
@@ -182,8 +179,7 @@ class BeforeToolCall:
     context: RunContext
 
 
-@dataclass(frozen=True, kw_only=True)
-class ToolDecision:
+class ToolDecision(Struct, frozen=True, kw_only=True):
     """What `before_tool_call` decides: `block` keeps the tool from running, `reason` tells why.
 
     `terminate` counts a blocked call as one that ends the run.
@@ -194,8 +190,7 @@ class ToolDecision:
     terminate: bool = False
 
 
-@dataclass(frozen=True)
-class AfterToolCall:
+class AfterToolCall(Struct, frozen=True):
     """A call that has run."""
 
     assistant_message: AssistantMessage
@@ -216,8 +211,7 @@ CLEAR = Clear.CLEAR
 """In a `ToolRevision`: take this field away."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ToolRevision:
+class ToolRevision(Struct, frozen=True, kw_only=True):
     """What `after_tool_call` changes of a result, field by field; None keeps, `CLEAR` clears.
 
     New `content` without `structured_content` drops the latter.
@@ -231,8 +225,7 @@ class ToolRevision:
     terminate: bool | None = None
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """A turn that has just ended."""
 
     message: AssistantMessage
@@ -245,8 +238,7 @@ TurnDecision: TypeAlias = Literal["continue", "end"]
 """What `finish_turn` decides; None lets the run take its course."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """What changes for the requests that follow; None leaves as it is.
 
     `messages` are added before the next request.
@@ -258,8 +250,7 @@ class Prepared:
     thinking_level: ThinkingLevel | None = None
 
 
-@dataclass(frozen=True)
-class NextRequest:
+class NextRequest(Struct, frozen=True):
     """The request about to be made."""
 
     context: RunContext
@@ -267,8 +258,7 @@ class NextRequest:
     thinking_level: ThinkingLevel
 
 
-@dataclass(kw_only=True)
-class Hooks:
+class Hooks(Struct, kw_only=True):
     """Where a host reaches into a run. Every hook may be sync or async.
 
     One that raises ends the run with an error message, except the tool hooks: there it makes the

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -44,8 +43,7 @@ _PROBE_BYTES = 1 << 20
 """How far into a file its header is looked for."""
 
 
-@dataclass(slots=True)
-class SessionInfo:
+class SessionInfo(Struct):
     """What a list of sessions shows; counts and texts cover all branches.
 
     `created_ms` is None where the header has no valid time. `modified_ms` is the time of the last

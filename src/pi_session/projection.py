@@ -7,10 +7,9 @@ Source: session spec, section 10.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from pi_ai.transcript import get_current_system_message
 from pi_ai.types import AssistantMessage, SystemMessage
@@ -62,8 +61,7 @@ class ProjectedEntry(NamedTuple):
     messages: tuple[SessionMessage, ...]
 
 
-@dataclass(slots=True)
-class SessionContext:
+class SessionContext(Struct):
     """What a request is made from. The messages are shared: do not change them."""
 
     messages: list[SessionMessage]
@@ -71,8 +69,7 @@ class SessionContext:
     model: SessionModel | None
 
 
-@dataclass(slots=True)
-class Projection:
+class Projection(Struct):
     """A context together with the entries that its messages come from."""
 
     entries: list[ProjectedEntry]

@@ -6,8 +6,9 @@ Writes nothing. Source: session spec, sections 8 to 10.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from pi_session.codec import CURRENT_VERSION
 from pi_session.entries import Entry, LabelEntry, SessionHeader, SessionInfoEntry
@@ -31,8 +32,7 @@ class Label(NamedTuple):
     timestamp: str
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class TreeNode:
+class TreeNode(Struct, eq=False):
     """An entry, the entries below it by time, and its bookmark."""
 
     entry: Entry

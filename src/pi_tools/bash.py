@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
 from pi_ai import AbortError, JsonObject, TextContent
@@ -102,8 +102,7 @@ class _Arguments(msgspec.Struct):
     timeout: int | float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _BashTool:
+class _BashTool(Struct, frozen=True, kw_only=True):
     cwd: str
     operations: BashOperations
     command_prefix: str | None

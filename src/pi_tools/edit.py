@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import msgspec
+from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
 from pi_ai import JsonObject, TextContent
@@ -134,8 +134,7 @@ class _Change(NamedTuple):
     details: EditDetails
 
 
-@dataclass(frozen=True, kw_only=True)
-class _EditTool:
+class _EditTool(Struct, frozen=True, kw_only=True):
     cwd: str
     operations: EditOperations
 

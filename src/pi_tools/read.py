@@ -7,9 +7,9 @@ import os
 import shlex
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
 from pi_ai import AbortError, AbortSignal, JsonObject, Model, TextContent, abort_scope
@@ -88,8 +88,7 @@ class _Arguments(msgspec.Struct):
     limit: int | float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _ReadTool:
+class _ReadTool(Struct, frozen=True, kw_only=True):
     cwd: str
     operations: ReadOperations
     resize_options: ImageResizeOptions | None

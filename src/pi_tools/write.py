@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolResult
 from pi_ai import JsonObject
@@ -57,8 +57,7 @@ class _Arguments(msgspec.Struct):
     content: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _WriteTool:
+class _WriteTool(Struct, frozen=True, kw_only=True):
     cwd: str
     operations: WriteOperations
 
