@@ -31,6 +31,7 @@ async def main() -> int:
     """The whole demonstration; returns the exit status."""
     # The agent's shell runs `python -m pytest` with the interpreter that runs this.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the project's tests need none
     async with chosen_model() as (sentence, model):
         print(sentence, flush=True)
         place = Path(tempfile.mkdtemp(prefix="pi-demo-"))

@@ -17,6 +17,7 @@ __all__ = (
     "apply_billed_cost",
     "apply_service_tier",
     "calculate_cost",
+    "has_known_price",
     "price_usage",
     "sum_usage",
 )
@@ -29,6 +30,16 @@ def calculate_cost(model: Model, usage: Usage) -> Cost:
     """Sets `usage.cost` to the price of `usage` on `model`, and returns it."""
     usage.cost = price_usage(model.cost, usage)
     return usage.cost
+
+
+def has_known_price(model: Model) -> bool:
+    """Whether `model` has a price; without one its requests count as free, which few are.
+
+    A provider that bills a request itself tells its price all the same: see
+    `Cost.total_from_provider`.
+    """
+    cost = model.cost
+    return bool(cost.input or cost.output or cost.cache_read or cost.cache_write or cost.tiers)
 
 
 def price_usage(prices: ModelCost, usage: Usage) -> Cost:

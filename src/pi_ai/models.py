@@ -12,6 +12,7 @@ from typing import Unpack
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pi_ai.abort import AbortSignal
 from pi_ai.auth.resolve import ResolvedAuth, is_configured, resolve_auth, resolve_base_url
 from pi_ai.builder import MessageBuilder
 from pi_ai.catalog.loader import load_models
@@ -20,8 +21,18 @@ from pi_ai.check import check_request
 from pi_ai.errors import ModelsError
 from pi_ai.http.transport import HttpRequest, HttpResponse, Transport, merge_headers
 from pi_ai.identity import opencode_session_headers
-from pi_ai.provider import Adapter, Call, ProviderSpec, find_adapter, load_adapter
+from pi_ai.provider import (
+    Adapter,
+    Call,
+    FetchContext,
+    ProviderSpec,
+    find_adapter,
+    load_adapter,
+)
+from pi_ai.refresh import FetchedModels, RefreshResult
+from pi_ai.session_memory import SessionMemory
 from pi_ai.stream import AssistantStream, EventBatches
+from pi_ai.subscription import CLAUDE_SUBSCRIPTION, ClaudeSubscription
 from pi_ai.transcript import normalize_context
 from pi_ai.types import AssistantMessage, Compat, Context, Message, Model, StreamOptions
 
@@ -40,7 +51,8 @@ __all__ = (
 class Models:
     """Providers and their models, and the connections to them.
 
-    Without arguments it knows the built-in providers. `transport` replaces the HTTP client.
+    Without arguments it knows the built-in providers. `transport` replaces the HTTP client,
+    `subscription` what requests of a Claude subscription say of their sender.
     """
 
     def __init__(
@@ -48,11 +60,15 @@ class Models:
         providers: Iterable[ProviderSpec] | None = None,
         *,
         transport: Transport | None = None,
+        subscription: ClaudeSubscription = CLAUDE_SUBSCRIPTION,
     ) -> None:
         rows = PROVIDERS.values() if providers is None else providers
         self._providers = {row.id: row for row in rows}
         self._own_models: dict[str, dict[str, Model]] = {}
+        self._fetched = FetchedModels()
+        self._memory = SessionMemory()
         self._transport = transport
+        self._subscription = subscription
 
     def __repr__(self) -> str:
         return f"<Models of {len(self._providers)} providers>"
@@ -98,9 +114,13 @@ class Models:
         )
 
     def set_provider(self, provider: ProviderSpec, models: Iterable[Model] = ()) -> None:
-        """Add a provider, or replace the one of that id; `models` come on top of built-in ones."""
+        """Add a provider, or replace the one of that id; `models` come on top of built-in ones.
+
+        What was fetched for the replaced one is forgotten.
+        """
         self._providers[provider.id] = provider
         self._own_models[provider.id] = {model.id: model for model in models}
+        self._fetched.drop(provider.id)
 
     def get_provider(self, provider: str) -> ProviderSpec | None:
         """A provider by id."""
@@ -109,20 +129,52 @@ class Models:
     def copy(self) -> Models:
         """A collection that changes on its own and uses this one's connections.
 
-        The connections stay this collection's: closing the copy leaves them open.
+        The connections stay this collection's: closing the copy leaves them open. What was
+        learnt about sessions is shared too.
         """
-        other = Models(self._providers.values(), transport=_Borrowed(self._connect))
+        other = Models(
+            self._providers.values(),
+            transport=_Borrowed(self._connect),
+            subscription=self._subscription,
+        )
         other._own_models = {name: dict(models) for name, models in self._own_models.items()}
+        other._fetched = self._fetched.copy()
+        other._memory = self._memory
         return other
 
     def _models_of(self, provider: str) -> Mapping[str, Model]:
         if provider not in self._providers:
             return {}
+        built_in = load_models(provider) if provider in PROVIDERS else {}
         own = self._own_models.get(provider)
-        if provider not in PROVIDERS:
-            return own or {}
-        built_in = load_models(provider)
-        return {**built_in, **own} if own else built_in
+        fetched = self._fetched.of(provider)
+        return {**built_in, **(own or {}), **fetched} if own or fetched else built_in
+
+    async def refresh(
+        self,
+        providers: str | Iterable[str] | None = None,
+        *,
+        allow_network: bool = True,
+        signal: AbortSignal | None = None,
+    ) -> RefreshResult:
+        """Ask the providers that can tell for the models they have now, all at the same time.
+
+        A fetched model replaces the one of its id, others come last; the next fetch replaces the
+        whole list. Providers that are unknown, have no `fetch_models` or no credentials are
+        passed over. A newer refresh of a provider supersedes one that runs. Never raises.
+        """
+        ids = (providers,) if isinstance(providers, str) else (providers or self._providers)
+        contexts: list[FetchContext] = []
+        for provider in dict.fromkeys(ids) if allow_network else ():
+            row = self._providers.get(provider)
+            if row is None or row.fetch_models is None:
+                continue
+            try:
+                auth = self._auth(Model(id="", api="", provider=row.id, base_url=row.base_url), {})
+            except ModelsError:
+                continue
+            contexts.append(FetchContext(provider=row, api_key=auth.api_key, headers=auth.headers))
+        return await self._fetched.refresh(contexts, signal)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -160,6 +212,10 @@ class Models:
         async with self.stream(model, context, adapter=adapter, **options) as events:
             return await events.result()
 
+    def forget_session(self, session_id: str) -> None:
+        """Drop what was learnt about a session, once nothing will be asked in it any more."""
+        self._memory.forget(session_id)
+
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         if self._transport is not None:
@@ -191,6 +247,8 @@ class Models:
             keyless=auth.keyless,
             headers=merge_headers(session, auth.headers, model.headers, options.get("headers")),
             env=env,
+            memory=self._memory,
+            subscription=self._subscription,
         )
         async with aclosing(load_adapter(found)(call)) as batches:
             async for events in batches:

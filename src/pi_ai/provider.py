@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Generic, Protocol, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pi_ai.builder import MessageBuilder
 from pi_ai.errors import ModelsError
 from pi_ai.http.transport import Transport
+from pi_ai.session_memory import SessionMemory
 from pi_ai.stream import EventBatches
+from pi_ai.subscription import CLAUDE_SUBSCRIPTION, ClaudeSubscription
 from pi_ai.types import Message, Model, StreamOptions
 
-__all__ = ("KNOWN_APIS", "Adapter", "Call", "ProviderSpec", "find_adapter", "load_adapter")
+__all__ = (
+    "KNOWN_APIS",
+    "Adapter",
+    "Call",
+    "FetchContext",
+    "FetchModels",
+    "ProviderSpec",
+    "find_adapter",
+    "load_adapter",
+)
 
 KNOWN_APIS: Mapping[str, str] = {
     "anthropic-messages": "pi_ai.api.anthropic_messages",
@@ -32,7 +43,8 @@ class Call(Struct, Generic[Options], frozen=True, kw_only=True):
     `messages` is the transcript, prompt and tools inside its system messages. `headers` are those
     of credentials and caller, where None removes a header. `adapter` holds the options that only
     this wire format has; None means the neutral options decide. `keyless`: the server needs no
-    credentials.
+    credentials. `memory` holds what adapters learn about sessions, for the collection of models
+    that makes the request; `subscription` is what requests of a Claude subscription say.
     """
 
     model: Model
@@ -45,6 +57,8 @@ class Call(Struct, Generic[Options], frozen=True, kw_only=True):
     keyless: bool = False
     headers: Mapping[str, str | None]
     env: Mapping[str, str]
+    memory: SessionMemory = field(default_factory=SessionMemory)
+    subscription: ClaudeSubscription = CLAUDE_SUBSCRIPTION
 
     def __repr__(self) -> str:  # options, key, headers and env may hold secrets
         return f"<Call of {self.model.provider}/{self.model.id}, {len(self.messages)} messages>"
@@ -61,12 +75,31 @@ class Adapter(Protocol):
     def __call__(self, call: Call[Struct], /) -> EventBatches: ...
 
 
+class FetchContext(Struct, frozen=True, kw_only=True):
+    """What a provider's `fetch_models` is given: the provider, and credentials as for a request.
+
+    `headers` bring those credentials that are no key.
+    """
+
+    provider: ProviderSpec
+    api_key: str | None = None
+    headers: Mapping[str, str | None] = {}
+
+    def __repr__(self) -> str:  # key and headers are secrets
+        return f"<FetchContext of {self.provider.id}>"
+
+
+FetchModels: TypeAlias = Callable[[FetchContext], Awaitable[Sequence[Model]]]
+"""Asks a provider which models it has. May raise; is cancelled when a newer fetch replaces it."""
+
+
 class ProviderSpec(Struct, frozen=True):
     """A provider: where it is, which variables hold its key, and formats of its own.
 
     `env` lists the variables in the order they are tried. `apis` adds wire formats to
     `KNOWN_APIS`, as a map from the format's name to the module with its `stream` function, or to
-    the function itself. `needs_key` False: requests without credentials are fine.
+    the function itself. `needs_key` False: requests without credentials are fine. `fetch_models`
+    gives the models that the provider has now, for `Models.refresh`.
     """
 
     id: str
@@ -75,6 +108,7 @@ class ProviderSpec(Struct, frozen=True):
     env: Sequence[str] = ()
     apis: Mapping[str, str | Adapter] = {}
     needs_key: bool = True
+    fetch_models: FetchModels | None = None
 
 
 def find_adapter(api: str, own: Mapping[str, str | Adapter]) -> str | Adapter:

@@ -633,6 +633,46 @@ def test_a_prompt_during_the_last_event_waits_for_it(fake, project):
     assert marks == ["agent_start", "agent_settled"] * 2
 
 
+@pytest.mark.parametrize("how", ["abort", "cancel"])
+def test_a_prompt_that_waits_for_the_last_event_can_be_stopped(fake, project, how):
+    async def main():
+        async with fake, opened(fake, project) as session:
+            settling, told = asyncio.Event(), list[bool]()
+
+            async def slow(event):
+                if event.type == "agent_settled":
+                    told.append(event.aborted)
+                    settling.set()
+                    await asyncio.sleep(0.05)
+
+            session.subscribe(slow)
+            first = asyncio.create_task(session.prompt("one"))
+            await settling.wait()
+            second = asyncio.create_task(session.prompt("two"))
+            await asyncio.sleep(0)
+            assert session.is_streaming
+            if how == "abort":
+                await session.abort()
+            else:
+                second.cancel()
+            (stopped,) = await asyncio.gather(second, return_exceptions=True)
+            await first
+            assert session.is_idle
+            await session.prompt("three")
+            return stopped, told, said(session.messages)
+
+    stopped, told, messages = asyncio.run(main())
+    assert len(fake.bodies) == 2
+    if how == "abort":
+        assert stopped.stop_reason == "aborted"
+        assert told == [False, True, False]
+        assert ("user", "two") in messages
+    else:
+        assert isinstance(stopped, asyncio.CancelledError)
+        assert told == [False, False]
+        assert ("user", "two") not in messages
+
+
 def test_cancelling_a_prompt_aborts_the_run_and_leaves_a_session_that_goes_on(
     fake, project, recorder, answer
 ):

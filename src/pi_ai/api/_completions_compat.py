@@ -89,7 +89,8 @@ class CompletionsCompat:
         self.usage_in_streaming = self._get("supportsUsageInStreaming", True)
         self.finish_reason = self._get("supportsFinishReason", True)
         self.cache_key_mode: str = self._get("promptCacheKeyMode", "auto")
-        self.strict_mode = self._get("supportsStrictMode", False)
+        self.strict_mode: bool = self._get("supportsStrictMode", False)
+        self.grammar_tools: bool = self._get("supportsOpenAIGrammarTools", False)
         self.system_in_place = self._get("supportsMidConvoSystemMessages", False)
         self.tools_in_place = self.system_in_place and self._get(
             "supportsMidConvoToolAdditions", False

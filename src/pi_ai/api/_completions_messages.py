@@ -5,10 +5,11 @@ Source: providers spec, section 4.4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pi_ai.api._completions_compat import CompletionsCompat
+from pi_ai.api._completions_tools import declare_tool
 from pi_ai.json_text import js_json, parse_json, sanitize_surrogates
 from pi_ai.replay import normalize_completions_tool_call_id, transform_messages
 from pi_ai.transcript import (
@@ -21,6 +22,7 @@ from pi_ai.types import (
     AssistantMessage,
     ImageContent,
     JsonObject,
+    JsonValue,
     Message,
     Model,
     SystemMessage,
@@ -38,21 +40,35 @@ _BRIDGE: JsonObject = {"role": "assistant", "content": "I have processed the too
 
 
 def build_messages(
-    model: Model, transcript: Sequence[Message], compat: CompletionsCompat
+    model: Model,
+    transcript: Sequence[Message],
+    compat: CompletionsCompat,
+    *,
+    grammar_inputs: Mapping[str, str],
+    folded_messages: int,
 ) -> list[JsonObject]:
-    """Every message of `transcript`, prompt first, as the server wants it."""
-    return _Conversion(model, compat).run(transcript)
+    """Every message of `transcript`, prompt first, as the server wants it.
+
+    `grammar_inputs`: for each tool with a grammar, the parameter that takes the text.
+    `folded_messages`: how many system messages, from the first, need not say which tools they add.
+    Raises ValueError for what cannot be said in this format.
+    """
+    conversion = _Conversion(model, compat, grammar_inputs)
+    return conversion.run(transcript, folded_messages)
 
 
 class _Conversion:
-    def __init__(self, model: Model, compat: CompletionsCompat) -> None:
+    def __init__(
+        self, model: Model, compat: CompletionsCompat, grammar_inputs: Mapping[str, str]
+    ) -> None:
         self.model = model
         self.compat = compat
+        self.grammar_inputs = grammar_inputs
         self.role = "developer" if model.reasoning and compat.developer_role else "system"
         self.sent: list[JsonObject] = []
         self.result_images: list[ImageContent] = []
 
-    def run(self, transcript: Sequence[Message]) -> list[JsonObject]:
+    def run(self, transcript: Sequence[Message], folded_messages: int) -> list[JsonObject]:
         initial = get_initial_system_message(transcript)
         self._system(get_system_message_text(initial) if initial else "")
         rest = transform_messages(
@@ -60,11 +76,15 @@ class _Conversion:
             self.model,
             normalize_completions_tool_call_id,
         )
+        system_messages = 0 if initial is None else 1
         for message in rest:
             if not isinstance(message, ToolResultMessage):
                 self._show_result_images()
             match message:
                 case SystemMessage():
+                    if system_messages >= folded_messages:
+                        self._add_tools(message)
+                    system_messages += 1
                     self._system(render_system_message_update(message))
                 case UserMessage():
                     self._user(message)
@@ -74,6 +94,11 @@ class _Conversion:
                     self._tool_result(message)
         self._show_result_images()
         return self.sent
+
+    def _add_tools(self, message: SystemMessage) -> None:
+        if message.tools_added:
+            tools = [declare_tool(tool, self.compat) for tool in message.tools_added]
+            self.sent.append({"role": "system", "tools": tools})
 
     def _system(self, text: str) -> None:
         if text:
@@ -112,9 +137,21 @@ class _Conversion:
         sent: JsonObject = {"role": "assistant", "content": "".join(texts) or empty}
         self._replay_thinking(message, texts, calls, sent)
         if calls:
-            sent["tool_calls"] = [_tool_call(call) for call in calls]
+            sent["tool_calls"] = [self._tool_call(call) for call in calls]
         if sent["content"] or calls:
             self.sent.append(sent)
+
+    def _tool_call(self, call: ToolCall) -> JsonObject:
+        parameter = self.grammar_inputs.get(call.name)
+        if parameter is None:
+            function = {"name": call.name, "arguments": js_json(call.arguments)}
+            return {"id": call.id, "type": "function", "function": function}
+        text: JsonValue = call.arguments.get(parameter)
+        if not isinstance(text, str):
+            raise ValueError(
+                f'Grammar tool call "{call.name}" requires argument "{parameter}" to be a string.'
+            )
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": text}}
 
     def _replay_thinking(
         self,
@@ -170,11 +207,6 @@ class _Conversion:
 def _image_part(block: ImageContent) -> JsonObject:
     url = f"data:{block.mime_type};base64,{block.data}"
     return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _tool_call(call: ToolCall) -> JsonObject:
-    function = {"name": call.name, "arguments": js_json(call.arguments)}
-    return {"id": call.id, "type": "function", "function": function}
 
 
 # --- OpenRouter's structured reasoning --------------------------------------------------------

@@ -14,11 +14,16 @@ from msgspec import Struct
 from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._completions_messages import build_messages
 from pi_ai.api._completions_reasoning import reasoning_fields, thinking_budget
+from pi_ai.api._completions_tools import declare_tool, resolve_grammar_inputs
 from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
 from pi_ai.http.transport import merge_headers
 from pi_ai.identity import copilot_headers, identity_headers
 from pi_ai.thinking import clamp_thinking_level, resolve_sampling_params
-from pi_ai.transcript import resolve_transcript, resolve_transcript_tools
+from pi_ai.transcript import (
+    get_declared_tools,
+    resolve_transcript,
+    resolve_transcript_tools,
+)
 from pi_ai.types import (
     AssistantMessage,
     CacheRetention,
@@ -49,10 +54,14 @@ class CompletionsOptions(Struct, kw_only=True, frozen=True):
 
 @dataclass(frozen=True)
 class CompletionsRequest:
-    """A request ready to send."""
+    """A request ready to send, and what the decoder needs to know of it.
+
+    `grammar_inputs`: for each tool with a grammar, the parameter that takes the text.
+    """
 
     headers: dict[str, str]
     body: JsonObject
+    grammar_inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,10 @@ def build_request(
     wanted = _resolve(model, messages, options, adapter)
     transcript = resolve_transcript(messages, compat.system_in_place)
     in_place = "additions" if compat.tools_in_place else "none"
-    tools = resolve_transcript_tools(transcript, in_place).request_tools
-    body: JsonObject = {
-        "model": model.id,
-        "messages": build_messages(model, transcript, compat),
-        "stream": True,
-    }
+    tools, folded = resolve_transcript_tools(transcript, in_place)
+    inputs = resolve_grammar_inputs(get_declared_tools(messages), compat)
+    sent = build_messages(model, transcript, compat, grammar_inputs=inputs, folded_messages=folded)
+    body: JsonObject = {"model": model.id, "messages": sent, "stream": True}
     session_id = options.get("session_id") if retention != "none" else None
     body.update(_cache_fields(model, compat, session_id, retention))
     if compat.usage_in_streaming:
@@ -100,19 +107,8 @@ def build_request(
         body["tool_choice"] = wanted.tool_choice
     if compat.vllm_priority is not None:
         body["priority"] = compat.vllm_priority
-    budget = thinking_budget(
-        model, wanted.effort, wanted.max_tokens, options.get("thinking_budgets")
-    )
-    body.update(reasoning_fields(model, compat, wanted.effort, budget))
-    if budget and compat.thinking_budget_field:
-        body[compat.thinking_budget_field] = budget
-    if compat.openrouter_routing is not None:
-        body["provider"] = compat.openrouter_routing
-    routing = {
-        key: compat.vercel_routing[key] for key in ("only", "order") if key in compat.vercel_routing
-    }
-    if routing:
-        body["providerOptions"] = {"gateway": routing}
+    body.update(_thinking_fields(model, options, compat, wanted))
+    body.update(_routing_fields(compat))
     if compat.cache_control and retention != "none":
         _mark_for_cache(body, long=retention == "long" and bool(compat.long_cache))
     sampling = resolve_sampling_params(model, wanted.effort, options.get("sampling_params"))
@@ -126,7 +122,31 @@ def build_request(
         extra=extra_headers,
         session_id=session_id,
     )
-    return CompletionsRequest(headers, body)
+    return CompletionsRequest(headers, body, inputs)
+
+
+def _thinking_fields(
+    model: Model, options: StreamOptions, compat: CompletionsCompat, wanted: _Wanted
+) -> JsonObject:
+    budget = thinking_budget(
+        model, wanted.effort, wanted.max_tokens, options.get("thinking_budgets")
+    )
+    fields = reasoning_fields(model, compat, wanted.effort, budget)
+    if budget and compat.thinking_budget_field:
+        fields[compat.thinking_budget_field] = budget
+    return fields
+
+
+def _routing_fields(compat: CompletionsCompat) -> JsonObject:
+    fields: JsonObject = {}
+    if compat.openrouter_routing is not None:
+        fields["provider"] = compat.openrouter_routing
+    routing = {
+        key: compat.vercel_routing[key] for key in ("only", "order") if key in compat.vercel_routing
+    }
+    if routing:
+        fields["providerOptions"] = {"gateway": routing}
+    return fields
 
 
 def _resolve(
@@ -177,24 +197,6 @@ def _tool_fields(
             fields["tool_stream"] = True
         return fields
     return {"tools": []} if compat.tools_with_history and _has_tool_history(messages) else {}
-
-
-def declare_tool(tool: Tool, compat: CompletionsCompat) -> JsonObject:
-    """A tool as the server wants it declared."""
-    sampling = tool.constrained_sampling or {}
-    if sampling.get("type") == "json_schema" and sampling.get("strict") == "require":
-        raise ValueError(
-            f'Tool "{tool.name}" requires JSON-schema constrained sampling, '
-            "but strict tools are unsupported."
-        )
-    function: JsonObject = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    if compat.strict_mode:
-        function["strict"] = False
-    return {"type": "function", "function": function}
 
 
 def _has_tool_history(messages: Sequence[Message]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
@@ -21,7 +21,14 @@ from pi_ai.stream import EventBatches
 from pi_ai.types import JsonObject, JsonValue, ProviderResponse
 from pi_ai.wire import encode
 
-__all__ = ("Exchange", "RecordDecoder", "decoded", "exchange", "join_url")
+__all__ = (
+    "Exchange",
+    "RecordDecoder",
+    "decoded",
+    "error_code",
+    "exchange",
+    "join_url",
+)
 
 _ERROR_BODY_BYTES = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
@@ -176,9 +183,27 @@ async def _status_error(response: HttpResponse, error_text: ErrorText) -> Provid
     return ProviderStatusError(
         error_text(response.status, body),
         status=response.status,
+        code=error_code(_as_json(body)),
         retry_after=retry_after_seconds(headers),
         retryable=is_retryable_status(response.status, headers),
     )
+
+
+def error_code(body: JsonValue) -> str | None:
+    """The provider's own code in a failure's JSON: `error.code`, else `error.type`.
+
+    Words go before numbers, which often only repeat the status. Without an `error` object the
+    body itself is looked at.
+    """
+    told = cast("JsonObject", body) if isinstance(body, dict) else {}
+    inner: JsonValue = told.get("error")
+    error = cast("JsonObject", inner) if isinstance(inner, dict) else told
+    codes: list[JsonValue] = [error.get("code"), error.get("type")]
+    words = [code for code in codes if isinstance(code, str) and code not in ("", "error")]
+    if words:
+        return words[0]
+    number = codes[0]
+    return str(number) if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def join_url(base_url: str, path: str, query: str = "") -> str:

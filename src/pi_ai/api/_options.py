@@ -10,7 +10,7 @@ from pi_ai.errors import ModelsError
 from pi_ai.provider import Call
 from pi_ai.types import CacheRetention
 
-__all__ = ("require_credentials", "resolve_cache_retention")
+__all__ = ("require_adapter_options", "require_credentials", "resolve_cache_retention")
 
 
 def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
@@ -22,6 +22,15 @@ def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
     if told is not None:
         return told
     return "long" if get_provider_env("PI_CACHE_RETENTION", call.env) == "long" else "short"
+
+
+def require_adapter_options(call: Call[Struct], kind: type[Struct]) -> None:
+    """Raise TypeError for the options of another wire format."""
+    if call.adapter is not None and not isinstance(call.adapter, kind):
+        raise TypeError(
+            f"adapter: expected {kind.__name__} for {call.model.api}, "
+            f"found {type(call.adapter).__name__}"
+        )
 
 
 def require_credentials(call: Call[Struct]) -> None:

@@ -18,7 +18,11 @@ from pi_ai.api._anthropic_request import (
     build_request,
 )
 from pi_ai.api._exchange import decoded, exchange, join_url
-from pi_ai.api._options import require_credentials, resolve_cache_retention
+from pi_ai.api._options import (
+    require_adapter_options,
+    require_credentials,
+    resolve_cache_retention,
+)
 from pi_ai.api._records import read_record
 from pi_ai.builder import MessageBuilder
 from pi_ai.cost import apply_billed_cost
@@ -54,6 +58,7 @@ _STOP_REASONS: dict[str, StopReason] = {
 
 async def stream(call: Call[AnthropicOptions]) -> EventBatches:
     """One request over `anthropic-messages`. See `pi_ai.provider.Adapter`."""
+    require_adapter_options(call, AnthropicOptions)
     require_credentials(call)
     request = build_request(
         call.model,
@@ -73,7 +78,7 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
         url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "v1/messages", "beta=true"),
         headers=request.headers,
         body=request.body,
-        error_text=error_text,
+        error_text=_error_text,
     ) as response:
         yield [message.start()]
         if response.status == 204:
@@ -86,7 +91,7 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
     decoder.close()
 
 
-def error_text(status: int, body: bytes) -> str:
+def _error_text(status: int, body: bytes) -> str:
     """The text of an error status, as Anthropic's own client words it."""
     text = body.decode("utf-8", "replace")
     try:

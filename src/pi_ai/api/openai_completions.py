@@ -6,17 +6,31 @@ https://platform.openai.com/docs/api-reference/chat-streaming.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
-from msgspec import Struct
 
+from pi_ai.api._completions_calls import ToolCalls
 from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._completions_messages import is_reasoning_detail
+from pi_ai.api._completions_records import (
+    CHUNK_READER,
+    Chunk,
+    CompletionDetails,
+    Delta,
+    PromptDetails,
+    UsageRecord,
+)
 from pi_ai.api._completions_request import CompletionsOptions, build_request
-from pi_ai.api._exchange import decoded, exchange, join_url
-from pi_ai.api._options import require_credentials, resolve_cache_retention
+from pi_ai.api._exchange import decoded, error_code, exchange, join_url
+from pi_ai.api._options import (
+    require_adapter_options,
+    require_credentials,
+    resolve_cache_retention,
+)
 from pi_ai.api._records import read_record
 from pi_ai.builder import MessageBuilder
 from pi_ai.cost import apply_billed_cost
@@ -44,6 +58,7 @@ _STOP_REASONS: dict[str, StopReason] = {
 
 async def stream(call: Call[CompletionsOptions]) -> EventBatches:
     """One request over `openai-completions`. See `pi_ai.provider.Adapter`."""
+    require_adapter_options(call, CompletionsOptions)
     require_credentials(call)
     compat = CompletionsCompat(call.model)
     request = build_request(
@@ -58,13 +73,13 @@ async def stream(call: Call[CompletionsOptions]) -> EventBatches:
     )
     message = call.message
     message.ends_blocks_on_abort = True
-    decoder = Decoder(message, compat)
+    decoder = Decoder(message, compat, request.grammar_inputs)
     async with exchange(
         call,
         url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "chat/completions"),
         headers=request.headers,
         body=request.body,
-        error_text=error_text,
+        error_text=_error_text,
     ) as response:
         yield [message.start()]
         if response.status == 204:
@@ -77,11 +92,11 @@ async def stream(call: Call[CompletionsOptions]) -> EventBatches:
                     yield events
         finally:
             decoder.sign()
-    yield message.end_open_blocks()
+    yield [*decoder.end_calls(), *message.end_open_blocks()]
     decoder.close()
 
 
-def error_text(status: int, body: bytes) -> str:
+def _error_text(status: int, body: bytes) -> str:
     """The text of an error status, as OpenAI's own client words it."""
     text = body.decode("utf-8", "replace").strip()
     try:
@@ -114,82 +129,26 @@ def _with_raw(text: str, error: JsonObject) -> str:
     return text if shown in text or js_json(shown)[1:-1] in text else f"{text}\n{shown}"
 
 
-# --- what the server sends --------------------------------------------------------------------
-
-
-class _PromptDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _CompletionDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-    cost: Any = None
-    is_byok: bool | None = None
-    cost_details: Any = None
-
-
-class _Function(Struct):
-    name: str | None = None
-    arguments: Any = None
-
-
-class _Call(Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(Struct):
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    reasoning_text: Any = None
-    reasoning_details: Any = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    usage: _Usage | None = None
-
-
-class _Chunk(Struct):
-    id: str | None = None
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_READER = msgspec.json.Decoder(_Chunk)
-_NO_FUNCTION = _Function()
-
-
 class Decoder:
     """Records in, events out. Owns no socket and no clock.
 
     There is at most one text and one thinking block; all blocks end together, after the stream.
+    `grammar_inputs`: for each tool with a grammar, the parameter that takes the text.
     """
 
-    def __init__(self, message: MessageBuilder, compat: CompletionsCompat) -> None:
+    def __init__(
+        self,
+        message: MessageBuilder,
+        compat: CompletionsCompat,
+        grammar_inputs: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.finished = False
         self._message = message
         self._compat = compat
         self._text: int | None = None
         self._thinking: int | None = None
         self._details: list[JsonObject] = []
-        self._calls = _Calls(message)
+        self._calls = ToolCalls(message, grammar_inputs)
         self._response_id: str | None = None
         self._response_model: str | None = None
         self._stop_reason: StopReason | None = None
@@ -204,16 +163,20 @@ class Decoder:
         if not data or record.event.startswith("thread."):
             return []
         try:
-            chunk = read_record(_READER, _Chunk, record.data)
+            chunk = read_record(CHUNK_READER, Chunk, record.data)
         except ValueError as error:
             raise ProviderProtocolError(
                 "Error reading response: malformed server-sent event JSON.", retryable=True
             ) from error
         if chunk.error or record.event == "error":
-            raise ProviderError(_stream_error_text(record, chunk.error), retryable=True)
+            raise ProviderError(
+                _stream_error_text(record, chunk.error),
+                code=error_code({"error": chunk.error}),
+                retryable=True,
+            )
         return self._chunk(chunk)
 
-    def _chunk(self, chunk: _Chunk) -> list[AssistantEvent]:
+    def _chunk(self, chunk: Chunk) -> list[AssistantEvent]:
         if not self._response_id and chunk.id is not None:
             self._response_id = chunk.id
             self._message.set_response(response_id=chunk.id)
@@ -240,7 +203,7 @@ class Decoder:
         self._failure = None if known else f"Provider finish_reason: {reason}"
         self._message.stop(self._stop_reason, raw=reason)
 
-    def _delta(self, delta: _Delta) -> list[AssistantEvent]:
+    def _delta(self, delta: Delta) -> list[AssistantEvent]:
         events: list[AssistantEvent] = []
         if delta.reasoning_content or delta.reasoning or delta.reasoning_text:
             self._think(delta, events)
@@ -259,7 +222,7 @@ class Decoder:
             self._calls.feed(call, events)
         return events
 
-    def _think(self, delta: _Delta, events: list[AssistantEvent]) -> None:
+    def _think(self, delta: Delta, events: list[AssistantEvent]) -> None:
         for name in ("reasoning_content", "reasoning", "reasoning_text"):
             piece = getattr(delta, name)
             if piece and isinstance(piece, str):
@@ -283,6 +246,10 @@ class Decoder:
         if self._details and self._thinking is not None:
             self._message.replace_signature(self._thinking, js_json(self._details))
 
+    def end_calls(self) -> list[AssistantEvent]:
+        """The last piece of every call whose arguments are put together here."""
+        return self._calls.end()
+
     def close(self) -> None:
         """Judge the ended stream. Raises `ProviderError` unless it is a complete answer."""
         if self._failure is not None:
@@ -291,67 +258,6 @@ class Decoder:
             if self._compat.finish_reason:
                 raise ProviderProtocolError("Stream ended without finish_reason", retryable=True)
             self._message.stop("toolUse" if self._calls.any else "stop")
-
-
-class _Calls:
-    """The tool calls of one response, found by index, else by id, else the latest."""
-
-    def __init__(self, message: MessageBuilder) -> None:
-        self.any = False
-        self._message = message
-        self._by_index: dict[int, int] = {}
-        self._by_id: dict[str, int] = {}
-        self._ids: dict[int, str] = {}
-        self._texts: dict[int, list[str]] = {}
-        self._latest: int | None = None
-
-    def feed(self, call: _Call, events: list[AssistantEvent]) -> None:
-        """Append the events of one entry of `tool_calls`."""
-        function = call.function or _NO_FUNCTION
-        name = function.name or ""
-        at = self._find(call, name)
-        if at is None:
-            start = self._message.tool_call_start(call.id or "", name)
-            at = start.content_index
-            self._texts[at] = []
-            self.any = True
-            events.append(start)
-        elif call.id or name:
-            self._message.name_tool_call(at, call_id=call.id or "", name=name)
-        if call.index is not None:
-            self._by_index[call.index] = at
-        if call.id:
-            self._by_id.setdefault(call.id, at)
-            self._ids.setdefault(at, call.id)
-        self._latest = at
-        piece = _arguments_text(function.arguments)
-        self._texts[at].append(piece)
-        events.append(self._message.tool_call(at, piece))
-
-    def _find(self, call: _Call, name: str) -> int | None:
-        if call.index is not None:
-            at = self._by_index.get(call.index)
-            another = call.id and name and at is not None and self._is_another(at, call.id)
-            return None if another else at
-        if call.id:
-            return self._by_id.get(call.id)
-        return self._latest
-
-    def _is_another(self, at: int, call_id: str) -> bool:
-        """Some servers give every call of a response the same index."""
-        if self._ids.get(at, call_id) == call_id:
-            return False
-        try:
-            parse_json("".join(self._texts[at]))
-        except ValueError:
-            return False
-        return True
-
-
-def _arguments_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else js_json(value)
 
 
 def _list(value: Any) -> list[Any]:
@@ -389,9 +295,9 @@ def _merge_detail(details: list[JsonObject], detail: JsonObject) -> None:
         last["format"] = detail["format"]
 
 
-def _usage(told: _Usage) -> Usage:
-    prompt = told.prompt_tokens_details or _PromptDetails()
-    completion = told.completion_tokens_details or _CompletionDetails()
+def _usage(told: UsageRecord) -> Usage:
+    prompt = told.prompt_tokens_details or PromptDetails()
+    completion = told.completion_tokens_details or CompletionDetails()
     reads = (prompt.cached_tokens, told.prompt_cache_hit_tokens, told.cached_tokens, 0)
     cache_read = next(count for count in reads if count is not None)
     cache_write = prompt.cache_write_tokens or 0
