@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
+from pi_ai._content_checks import check_messages, check_tools
 from pi_ai.abort import AbortSignal
-from pi_ai.types import (
-    AssistantMessage,
-    Context,
-    Model,
-    StreamOptions,
-    SystemMessage,
-    ToolResultMessage,
-    UserMessage,
-)
+from pi_ai.types import Context, Model, StreamOptions
 
 __all__ = ("check_options", "check_request")
-
-_MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolResultMessage)
 
 
 def check_request(
     model: object, context: object, adapter: object, options: Mapping[str, Any]
 ) -> None:
-    """Raise TypeError for a request that could not be sent; the text names the field."""
+    """Raise TypeError or ValueError for a request that could not be sent; it names the field."""
     if not isinstance(model, Model):
         raise TypeError(f"model: expected a Model (see get_model), found {_kind(model)}")
     if not isinstance(context, Context):
         raise TypeError(f"context: expected a Context, found {_kind(context)}")
-    _check_messages(context.messages)
+    check_messages(context.messages)
+    check_tools("context.tools", context.tools or ())
     if adapter is not None and not isinstance(adapter, Struct):
         raise TypeError(
             f"adapter: expected an options struct such as AnthropicOptions, found {_kind(adapter)}"
         )
     check_options(options)
-
-
-def _check_messages(messages: Sequence[object]) -> None:
-    for i, message in enumerate(messages):
-        if not isinstance(message, _MESSAGES):
-            raise TypeError(
-                f"context.messages[{i}]: expected a SystemMessage, UserMessage, AssistantMessage "
-                f"or ToolResultMessage, found {_kind(message)}"
-            )
 
 
 def check_options(options: Mapping[str, Any]) -> None:

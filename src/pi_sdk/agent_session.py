@@ -220,8 +220,7 @@ class AgentSession:
                 on_accepted("queued")
             return None
         self._require_ready()
-        # Before anything is awaited: whoever comes next finds a busy session.
-        course = self._courses.reserve(message)
+        course = self._courses.reserve(message)  # whoever comes next finds a busy session
         try:
             if on_accepted is not None:
                 on_accepted("started")
@@ -380,16 +379,16 @@ class AgentSession:
 
         What is told of that end is stored if it can be.
         """
-        course = self._courses.current
         try:
             append_agent_message(self.session_manager, message)
         except Exception as error:
-            if course is not None and course.failure is not None:
-                _log.warning("Could not store a %s message either: %s", _role(message), error)
-                return
-            if course is not None:
+            course = self._courses.current
+            if course is None:
+                raise
+            if course.failure is None:
                 course.failure = error
-            raise
+                raise
+            _log.warning("Could not store a %s message either: %s", _role(message), error)
 
 
 def _role(message: AgentMessage) -> str:

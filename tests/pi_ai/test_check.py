@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from pi_ai import AbortController, Context, UserMessage, stream
+from pi_ai import (
+    AbortController,
+    AssistantMessage,
+    Context,
+    ImageContent,
+    SystemMessage,
+    TextContent,
+    Tool,
+    ToolCall,
+    UserMessage,
+    stream,
+)
 from pi_ai.api.anthropic_messages import AnthropicOptions
 from pi_ai.check import check_options, check_request
 from pi_ai.types import StreamOptions
@@ -93,3 +104,69 @@ def test_a_bad_argument_is_named_before_anything_is_sent(
     with pytest.raises(TypeError) as caught:
         stream(model, context, adapter=adapter)
     assert str(caught.value) == text
+
+
+IMAGE = ImageContent("aGk=", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("context", "kind", "text"),
+    [
+        (Context([UserMessage(5)]), TypeError, r"messages\[0\].content: expected a str or a list"),
+        (Context([AssistantMessage("x")]), TypeError, r"messages\[0\].content: expected a list"),
+        (
+            Context([UserMessage([IMAGE, "x"])]),
+            TypeError,
+            r"messages\[0\].content\[1\]: expected TextContent or ImageContent, found str",
+        ),
+        (
+            Context([UserMessage([ToolCall("a", "b")])]),
+            TypeError,
+            r"content\[0\]: expected TextContent or ImageContent, found ToolCall",
+        ),
+        (
+            Context([UserMessage([TextContent(None)])]),
+            TypeError,
+            r"content\[0\].text: expected str",
+        ),
+        (
+            Context([UserMessage("a"), UserMessage([ImageContent("aGk=", "application/pdf")])]),
+            ValueError,
+            r"messages\[1\].content\[0\].mime_type: expected image/jpeg, .*'application/pdf'",
+        ),
+        (
+            Context([AssistantMessage([ToolCall("a", "b", "{}")])]),
+            TypeError,
+            r"content\[0\].arguments: expected dict, found str",
+        ),
+        (Context(tools=["read"]), TypeError, r"context.tools\[0\]: expected a Tool, found str"),
+        (
+            Context(tools=[Tool("", "d", {})]),
+            ValueError,
+            r"context.tools\[0\].name: expected a name",
+        ),
+        (
+            Context(tools=[Tool("t", "d", {"type": "nonsense"})]),
+            ValueError,
+            r"context.tools\[0\].parameters.type: expected \"object\", found 'nonsense'",
+        ),
+        (
+            Context(tools=[Tool("t", "d", {"properties": []})]),
+            ValueError,
+            r"parameters.properties: expected an object, found list",
+        ),
+        (
+            Context(tools=[Tool("t", "d", {"required": "x"})]),
+            ValueError,
+            r"parameters.required: expected a list of names, found 'x'",
+        ),
+        (
+            Context([SystemMessage("", tools_added=[Tool("t", "d", None)])]),
+            TypeError,
+            r"messages\[0\].tools_added\[0\].parameters: expected dict, found NoneType",
+        ),
+    ],
+)
+def test_unsendable_context_names_the_field(context, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        check_request(M, context, None, {})
