@@ -36,27 +36,36 @@ def has_known_price(model: Model) -> bool:
     """Whether `model` has a price; without one its requests count as free, which few are.
 
     A provider that bills a request itself tells its price all the same: see
-    `Cost.total_from_provider`.
+    `Cost.total_from_provider`. Of a single request `Cost.unpriced` says it.
     """
-    cost = model.cost
-    return bool(cost.input or cost.output or cost.cache_read or cost.cache_write or cost.tiers)
+    return _is_listed(model.cost)
+
+
+def _is_listed(prices: ModelCost) -> bool:
+    rates = (prices.input, prices.output, prices.cache_read, prices.cache_write)
+    return any(rates) or bool(prices.tiers)
 
 
 def price_usage(prices: ModelCost, usage: Usage) -> Cost:
     """The cost of `usage` at `prices`.
 
     The tier with the highest threshold below the prompt's length prices the whole request. Cache
-    writes that live for an hour cost twice the input price.
+    writes that live for an hour cost twice the input price. The cost of tokens for which no price
+    is listed is 0 and says so: `unpriced`.
     """
-    rate = _rate(prices, usage.input + usage.cache_read + usage.cache_write)
-    written_1h = usage.cache_write_1h or 0
+    prompt_tokens = usage.input + usage.cache_read + usage.cache_write
+    rate = _rate(prices, prompt_tokens)
+    written_1h = min(usage.cache_write_1h or 0, usage.cache_write)
     written = rate.cache_write * (usage.cache_write - written_1h) + 2 * rate.input * written_1h
-    return _with_total(
+    cost = _with_total(
         rate.input / _PER_TOKEN * usage.input,
         rate.output / _PER_TOKEN * usage.output,
         rate.cache_read / _PER_TOKEN * usage.cache_read,
         written / _PER_TOKEN,
     )
+    if prompt_tokens + usage.output > 0 and not _is_listed(prices):
+        cost.unpriced = True
+    return cost
 
 
 def _rate(prices: ModelCost, prompt_tokens: int) -> ModelCost | CostTier:
@@ -93,6 +102,7 @@ def apply_service_tier(
             cost.cache_read * factor,
             cost.cache_write * factor,
         )
+        usage.cost.unpriced = cost.unpriced
     return usage.cost
 
 
@@ -112,12 +122,13 @@ def apply_billed_cost(model: Model, usage: Usage, reported: JsonObject) -> Cost:
 
     `reported` is the usage object of the response. With a key of the user's own at the upstream
     provider (`is_byok`), that provider's price is added. The parts stay estimates, and so does
-    the total for other providers and for incomplete reports.
+    the total for other providers and for incomplete reports. A total that was billed is a price:
+    `unpriced` goes.
     """
     if model.provider == "openrouter" or "openrouter.ai" in model.base_url:
         total = _billed_total(reported)
         if total is not None:
-            usage.cost = replace(usage.cost, total=total, total_from_provider=True)
+            usage.cost = replace(usage.cost, total=total, total_from_provider=True, unpriced=None)
     return usage.cost
 
 
@@ -156,7 +167,10 @@ def _amount(value: JsonValue) -> float | None:
 
 
 def sum_usage(usages: Iterable[Usage]) -> Usage:
-    """All usages together; the total is the provider's only if every one of them is."""
+    """All usages together.
+
+    The total is the provider's only if every one of them is, and `unpriced` if any of them is.
+    """
     parts = list(usages)
     costs = [part.cost for part in parts]
     return Usage(
@@ -174,6 +188,7 @@ def sum_usage(usages: Iterable[Usage]) -> Usage:
             cache_write=sum(cost.cache_write for cost in costs),
             total=sum(cost.total for cost in costs),
             total_from_provider=bool(costs) and all(cost.total_from_provider for cost in costs),
+            unpriced=any(cost.unpriced for cost in costs) or None,
         ),
     )
 

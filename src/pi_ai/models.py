@@ -145,10 +145,11 @@ class Models:
     def _models_of(self, provider: str) -> Mapping[str, Model]:
         if provider not in self._providers:
             return {}
-        built_in = load_models(provider) if provider in PROVIDERS else {}
-        own = self._own_models.get(provider)
-        fetched = self._fetched.of(provider)
-        return {**built_in, **(own or {}), **fetched} if own or fetched else built_in
+        own = {**self._own_models.get(provider, {}), **self._fetched.of(provider)}
+        if provider not in PROVIDERS:
+            return own
+        built_in = load_models(provider)
+        return {**built_in, **own} if own else built_in
 
     async def refresh(
         self,
@@ -163,7 +164,9 @@ class Models:
         whole list. Providers that are unknown, have no `fetch_models` or no credentials are
         passed over. A newer refresh of a provider supersedes one that runs. Never raises.
         """
-        ids = (providers,) if isinstance(providers, str) else (providers or self._providers)
+        if providers is None:
+            providers = self._providers
+        ids = (providers,) if isinstance(providers, str) else providers
         contexts: list[FetchContext] = []
         for provider in dict.fromkeys(ids) if allow_network else ():
             row = self._providers.get(provider)

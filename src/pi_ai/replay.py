@@ -8,12 +8,13 @@ in are never changed. Source: ai-core spec, section 8.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
 
 from pi_ai.ids import short_hash
+from pi_ai.transcript import get_current_tools
 from pi_ai.types import (
     AssistantContent,
     AssistantMessage,
@@ -58,10 +59,13 @@ def transform_messages(
     """The transcript as it can be sent to `model`.
 
     Every tool call of the result has exactly one tool result, right after its message, and every
-    tool result a call. Calls are counted, since some servers repeat ids, or leave them empty.
+    tool result a call. Calls are counted, since some servers repeat ids, or leave them empty; of
+    such calls only the first keeps its id. Names that no API takes are mended, except those of
+    tools that `messages` leave declared.
     """
-    adapted = _Adapter(model, normalize_tool_call_id)
-    paired = _Pairing()
+    adapted = _Adapter(model)
+    names = {tool.name for tool in get_current_tools(messages)}
+    paired = _Pairing(_CallMarks(model, normalize_tool_call_id, names))
     for message in messages:
         paired.add(adapted.message(message))
     return paired.finish()
@@ -74,13 +78,11 @@ _Blocks = TypeVar("_Blocks", bound="str | list[UserContent] | list[AssistantCont
 
 
 class _Adapter:
-    """Rewrites single messages; remembers which tool-call ids it changed."""
+    """Rewrites the content of single messages."""
 
-    def __init__(self, model: Model, normalize: ToolCallIdNormalizer | None) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
-        self._normalize = normalize
         self._sees_images = "image" in model.input
-        self._ids: dict[str, str] = {}
 
     def message(self, message: Message) -> Message:
         match message:
@@ -103,54 +105,38 @@ class _Adapter:
         content = _present(message.content)
         if not self._sees_images:
             content = _replace_images(content, _TOOL_IMAGE)
-        call_id = self._ids.get(message.tool_call_id, message.tool_call_id)
-        if content is message.content and call_id == message.tool_call_id:
-            return message
-        return replace(message, content=content, tool_call_id=call_id)
+        return message if content is message.content else replace(message, content=content)
 
     def _assistant(self, message: AssistantMessage) -> AssistantMessage:
-        model = self._model
-        same = (message.provider, message.api, message.model) == (
-            model.provider,
-            model.api,
-            model.id,
-        )
+        rewrite = _own if _is_own(message, self._model) else _foreign
         blocks = _present(message.content)
-        content = [
-            kept
-            for block in blocks
-            if (kept := self._own(block) if same else self._foreign(block, message)) is not None
-        ]
+        content = [kept for block in blocks if (kept := rewrite(block)) is not None]
         if blocks is message.content and list(map(id, content)) == list(map(id, blocks)):
             return message
         return replace(message, content=content)
 
-    def _own(self, block: AssistantContent) -> AssistantContent | None:
-        match block:
-            case ThinkingContent():
-                kept = block.redacted or block.thinking_signature or block.thinking.strip()
-                return block if kept else None
-            case ToolCall():
-                # A later call may reuse an id that was changed before.
-                self._ids.pop(block.id, None)
-                return block
-            case TextContent():
-                return block
 
-    def _foreign(
-        self, block: AssistantContent, message: AssistantMessage
-    ) -> AssistantContent | None:
-        match block:
-            case ThinkingContent():
-                return None
-            case TextContent():
-                return TextContent(block.text)
-            case ToolCall():
-                call_id = block.id
-                if self._normalize is not None:
-                    call_id = self._normalize(block.id, self._model, message)
-                self._ids[block.id] = call_id
-                return replace(block, id=call_id, thought_signature=None)
+def _is_own(message: AssistantMessage, model: Model) -> bool:
+    """Whether `model` is the one that was asked for `message`."""
+    asked = (message.provider, message.api, message.model)
+    return asked == (model.provider, model.api, model.id)
+
+
+def _own(block: AssistantContent) -> AssistantContent | None:
+    if isinstance(block, ThinkingContent):
+        kept = block.redacted or block.thinking_signature or block.thinking.strip()
+        return block if kept else None
+    return block
+
+
+def _foreign(block: AssistantContent) -> AssistantContent | None:
+    match block:
+        case ThinkingContent():
+            return None
+        case TextContent():
+            return TextContent(block.text)
+        case ToolCall():
+            return replace(block, thought_signature=None)
 
 
 def _present(content: _Blocks | None) -> _Blocks:
@@ -176,12 +162,76 @@ def _replace_images(content: list[UserContent], placeholder: str) -> list[UserCo
 # --- calls and results ------------------------------------------------------------------------
 
 
+_NAME_FAULT = re.compile(r"[^a-zA-Z0-9_-]")
+_NAME_CHARS = 64
+"""The longest name of a tool that every API takes."""
+_NO_NAME = "unnamed_tool"
+
+
+class _CallMarks:
+    """The ids and names under which the calls of one request are sent.
+
+    An id that is empty or in use already becomes one that no other call has. It is made of what
+    stands before the call alone, so that a cached prompt stays the same while a conversation grows.
+    """
+
+    def __init__(
+        self, model: Model, normalize: ToolCallIdNormalizer | None, declared: Collection[str]
+    ) -> None:
+        self._model = model
+        self._normalize = normalize
+        self._declared = declared
+        self._used: set[str] = set()
+
+    def mark(self, message: AssistantMessage) -> AssistantMessage:
+        """`message` with its calls as they are sent; itself if they are sent as they are."""
+        own = self._normalize is None or _is_own(message, self._model)
+        content = [
+            self._call(block, message, own=own) if isinstance(block, ToolCall) else block
+            for block in message.content
+        ]
+        if list(map(id, content)) == list(map(id, message.content)):
+            return message
+        return replace(message, content=content)
+
+    def _call(self, call: ToolCall, message: AssistantMessage, *, own: bool) -> ToolCall:
+        call_id = call.id
+        if self._normalize is not None and not own:
+            call_id = self._normalize(call_id, self._model, message)
+        call_id = self._unused(call_id, call.id)
+        name = self._name(call.name)
+        if (call_id, name) == (call.id, call.name):
+            return call
+        return replace(call, id=call_id, name=name)
+
+    def _unused(self, wanted: str, told: str) -> str:
+        count = 0
+        while not wanted or wanted in self._used:
+            count += 1
+            wanted = f"call_{short_hash(f'{told}:{count}')}"
+        self._used.add(wanted)
+        return wanted
+
+    def _name(self, name: str) -> str:
+        if name in self._declared:
+            return name
+        return _NAME_FAULT.sub("_", name)[:_NAME_CHARS] or _NO_NAME
+
+
+class _Waiting(NamedTuple):
+    """A call without a result: as the transcript has it, and as it is sent."""
+
+    told: ToolCall
+    sent: ToolCall
+
+
 class _Pairing:
     """Puts a transcript together so that calls and results match."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: _CallMarks) -> None:
+        self._marks = marks
         self._messages: list[Message] = []
-        self._unanswered: list[ToolCall] = []
+        self._unanswered: list[_Waiting] = []
         self._held: list[SystemMessage] = []
 
     def add(self, message: Message) -> None:
@@ -197,8 +247,10 @@ class _Pairing:
             case AssistantMessage():
                 self._close()
                 if message.stop_reason not in ("error", "aborted"):
-                    self._messages.append(message)
-                    self._unanswered = message.tool_calls
+                    sent = self._marks.mark(message)
+                    self._messages.append(sent)
+                    calls = zip(message.tool_calls, sent.tool_calls, strict=True)
+                    self._unanswered = [_Waiting(*pair) for pair in calls]
             case ToolResultMessage():
                 self._answer(message)
 
@@ -209,15 +261,15 @@ class _Pairing:
     def _answer(self, result: ToolResultMessage) -> None:
         """Keep a result that a call waits for; drop late, repeated and stray ones."""
         for index, call in enumerate(self._unanswered):
-            if call.id == result.tool_call_id:
+            if call.told.id == result.tool_call_id:
                 del self._unanswered[index]
-                self._messages.append(result)
+                self._messages.append(_answering(result, call))
                 break
         if not self._unanswered:
             self._release()
 
     def _close(self) -> None:
-        for call in self._unanswered:
+        for _, call in self._unanswered:
             text: list[UserContent] = [TextContent(NO_RESULT_TEXT)]
             self._messages.append(ToolResultMessage(call.id, call.name, text, is_error=True))
         self._unanswered = []
@@ -226,6 +278,15 @@ class _Pairing:
     def _release(self) -> None:
         self._messages += self._held
         self._held = []
+
+
+def _answering(result: ToolResultMessage, call: _Waiting) -> ToolResultMessage:
+    """`result` with the id and the name under which its call is sent."""
+    if call.told is call.sent:
+        return result
+    renamed = call.told.name != call.sent.name
+    name = call.sent.name if renamed else result.tool_name
+    return replace(result, tool_call_id=call.sent.id, tool_name=name)
 
 
 # --- images of failed tools -------------------------------------------------------------------

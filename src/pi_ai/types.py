@@ -161,7 +161,11 @@ class ToolReference(Wire):
 
 
 class Cost(Wire):
-    """Prices in USD. `total_from_provider`: the total is what the provider billed."""
+    """Prices in USD. `total_from_provider`: the total is what the provider billed.
+
+    `unpriced`: tokens were counted for which no price is listed, so that 0 may be too little. A
+    field of our own, which upstream's programs pass over.
+    """
 
     input: float = field(default_factory=int)
     output: float = field(default_factory=int)
@@ -169,6 +173,7 @@ class Cost(Wire):
     cache_write: float = field(default_factory=int)
     total: float = field(default_factory=int)
     total_from_provider: bool | None = None
+    unpriced: bool | None = None
 
 
 class Usage(Wire):

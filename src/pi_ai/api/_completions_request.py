@@ -6,7 +6,6 @@ Source: providers spec, sections 4.2 to 4.6; https://platform.openai.com/docs/ap
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from msgspec import Struct
@@ -52,8 +51,7 @@ class CompletionsOptions(Struct, kw_only=True, frozen=True):
     tool_choice: JsonValue = None
 
 
-@dataclass(frozen=True)
-class CompletionsRequest:
+class CompletionsRequest(Struct, frozen=True):
     """A request ready to send, and what the decoder needs to know of it.
 
     `grammar_inputs`: for each tool with a grammar, the parameter that takes the text.
@@ -64,8 +62,7 @@ class CompletionsRequest:
     grammar_inputs: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True):
     """The caller's wishes, whichever way they were told."""
 
     effort: Reasoning | None

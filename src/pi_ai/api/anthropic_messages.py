@@ -6,27 +6,36 @@ Source: providers spec, sections 5.6 to 5.8; https://docs.anthropic.com/en/api/m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from typing import cast
 
 import msgspec
-from msgspec import Struct
 
-from pi_ai.api._anthropic_request import (
-    AnthropicOptions,
-    AnthropicRequest,
-    build_request,
+from pi_ai.api._anthropic_options import AnthropicOptions
+from pi_ai.api._anthropic_records import (
+    BlockDelta,
+    BlockPiece,
+    BlockRecord,
+    BlockStart,
+    BlockStop,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    StopDetails,
+    UsageRecord,
+    is_known,
+    read,
 )
-from pi_ai.api._exchange import decoded, exchange, join_url
+from pi_ai.api._anthropic_request import AnthropicRequest, build_request
+from pi_ai.api._exchange import Exchange, decoded, error_code, exchange, join_url
 from pi_ai.api._options import (
     require_adapter_options,
     require_credentials,
     resolve_cache_retention,
 )
-from pi_ai.api._records import read_record
 from pi_ai.builder import MessageBuilder
 from pi_ai.cost import apply_billed_cost
-from pi_ai.errors import ProviderError, ProviderProtocolError
+from pi_ai.errors import ProviderError, ProviderProtocolError, ProviderStatusError
 from pi_ai.events import AssistantEvent
 from pi_ai.http.sse import SseRecord
 from pi_ai.json_text import js_json, parse_json
@@ -47,6 +56,13 @@ __all__ = ("AnthropicOptions", "Decoder", "stream")
 
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
 
+_NO_STRICT = "anthropic: no strict tools unless required"
+_STRICT_LIMITS = (
+    "The compiled grammar is too large",
+    "Too many strict tools (",
+    "Schemas contains too many parameters with union types (",
+)
+
 _STOP_REASONS: dict[str, StopReason] = {
     "end_turn": "stop",
     "pause_turn": "stop",
@@ -60,26 +76,22 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
     """One request over `anthropic-messages`. See `pi_ai.provider.Adapter`."""
     require_adapter_options(call, AnthropicOptions)
     require_credentials(call)
-    request = build_request(
-        call.model,
-        call.messages,
-        call.options,
-        call.adapter,
-        api_key=call.api_key,
-        extra_headers=call.headers,
-        retention=resolve_cache_retention(call),
-    )
+    session_id = call.options.get("session_id")
+    request = _build(call, prefers_strict=not call.memory.recalls(session_id, _NO_STRICT))
     message = call.message
     if request.effort:
         message.set_provider_thinking_level(request.effort)
-    decoder = Decoder(message, request)
-    async with exchange(
-        call,
-        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "v1/messages", "beta=true"),
-        headers=request.headers,
-        body=request.body,
-        error_text=_error_text,
-    ) as response:
+    async with AsyncExitStack() as stack:
+        try:
+            response = await stack.enter_async_context(_send(call, request))
+        except ProviderStatusError as error:
+            if not (request.relaxable and _exceeds_strict_limits(error)):
+                raise
+            call.memory.remember(session_id, _NO_STRICT)
+            message.add_diagnostic(_strict_fallback(error))
+            request = _build(call, prefers_strict=False)
+            response = await stack.enter_async_context(_send(call, request))
+        decoder = Decoder(message, request)
         yield [message.start()]
         if response.status == 204:
             raise ProviderProtocolError(
@@ -89,6 +101,47 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
             async for events in batches:
                 yield events
     decoder.close()
+
+
+def _build(call: Call[AnthropicOptions], *, prefers_strict: bool) -> AnthropicRequest:
+    return build_request(
+        call.model,
+        call.messages,
+        call.options,
+        call.adapter,
+        api_key=call.api_key,
+        subscription=call.subscription,
+        extra_headers=call.headers,
+        retention=resolve_cache_retention(call),
+        prefers_strict=prefers_strict,
+    )
+
+
+def _send(
+    call: Call[AnthropicOptions], request: AnthropicRequest
+) -> AbstractAsyncContextManager[Exchange]:
+    return exchange(
+        call,
+        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "v1/messages", "beta=true"),
+        headers=request.headers,
+        body=request.body,
+        error_text=_error_text,
+    )
+
+
+def _exceeds_strict_limits(error: ProviderStatusError) -> bool:
+    """Whether the server can compile no grammar for the strict tools of the request."""
+    refused = error.status == 400 and error.code == "invalid_request_error"
+    return refused and any(text in str(error) for text in _STRICT_LIMITS)
+
+
+def _strict_fallback(error: ProviderStatusError) -> Diagnostic:
+    return Diagnostic(
+        "anthropic_strict_tools_fallback",
+        now_ms(),
+        error={"message": str(error)},
+        details={"reason": "strict_tool_limits_exceeded"},
+    )
 
 
 def _error_text(status: int, body: bytes) -> str:
@@ -104,114 +157,13 @@ def _error_text(status: int, body: bytes) -> str:
     return f"{status} {js_json(value)}"
 
 
-# --- what the server sends --------------------------------------------------------------------
-
-
-class _CacheCreation(Struct):
-    ephemeral_1h_input_tokens: int | None = None
-
-
-class _OutputDetails(Struct):
-    thinking_tokens: int | None = None
-
-
-class _Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_creation: _CacheCreation | None = None
-    output_tokens_details: _OutputDetails | None = None
-    cost: Any = None
-    is_byok: bool | None = None
-    cost_details: Any = None
-
-
-class _Message(Struct):
-    id: str | None = None
-    model: str | None = None
-    usage: _Usage | None = None
-
-
-class _MessageStart(Struct):
-    message: _Message | None = None
-    input_transformations: Any = None
-
-
-class _StopDetails(Struct):
-    explanation: str | None = None
-
-
-class _StopDelta(Struct):
-    stop_reason: str | None = None
-    stop_details: _StopDetails | None = None
-
-
-class _MessageDelta(Struct):
-    delta: _StopDelta | None = None
-    usage: _Usage | None = None
-    input_transformations: Any = None
-
-
-class _Block(Struct):
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: dict[str, Any] | None = None
-
-
-class _BlockStart(Struct):
-    index: int = -1
-    content_block: _Block | None = None
-
-
-class _Delta(Struct):
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    partial_json: str | None = None
-
-
-class _BlockDelta(Struct):
-    index: int = -1
-    delta: _Delta | None = None
-
-
-class _BlockStop(Struct):
-    index: int = -1
-
-
-class _MessageStop(Struct):
-    pass
-
-
-_KINDS: dict[str, type[Struct]] = {
-    "message_start": _MessageStart,
-    "message_delta": _MessageDelta,
-    "message_stop": _MessageStop,
-    "content_block_start": _BlockStart,
-    "content_block_delta": _BlockDelta,
-    "content_block_stop": _BlockStop,
-}
-_READERS: dict[str, msgspec.json.Decoder[Struct]] = {
-    name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
-}
-
-
-def _read(record: SseRecord) -> Struct:
+def _stream_error(record: SseRecord) -> ProviderError:
+    text = record.data.decode("utf-8", "replace")
     try:
-        return read_record(_READERS[record.event], _KINDS[record.event], record.data)
-    except ValueError as error:
-        data = record.data.decode("utf-8", "replace")
-        raw = "\\n".join([f"event: {record.event}", *(f"data: {x}" for x in data.split("\n"))])
-        raise ProviderProtocolError(
-            f"Could not parse Anthropic SSE event {record.event}: {error}; data={data}; raw={raw}"
-        ) from error
+        code = error_code(parse_json(text))
+    except ValueError:
+        code = None
+    return ProviderError(text, code=code, retryable=True)
 
 
 class Decoder:
@@ -229,22 +181,22 @@ class Decoder:
     def feed(self, record: SseRecord) -> Sequence[AssistantEvent]:
         """The events of one record. Raises `ProviderError` when the server reports a failure."""
         if record.event == "error":
-            raise ProviderError(record.data.decode("utf-8", "replace"), retryable=True)
-        if record.event not in _READERS or self.finished:
+            raise _stream_error(record)
+        if not is_known(record.event) or self.finished:
             return ()
-        match _read(record):
-            case _BlockDelta(index=index, delta=_Delta() as delta):
+        match read(record):
+            case BlockDelta(index=index, delta=BlockPiece() as delta):
                 return self._delta(index, delta)
-            case _BlockStart(index=index, content_block=_Block() as block):
+            case BlockStart(index=index, content_block=BlockRecord() as block):
                 return self._block_start(index, block)
-            case _BlockStop(index=index):
+            case BlockStop(index=index):
                 known = self._blocks.pop(index, None)
                 return () if known is None else [self._message.end(known[0])]
-            case _MessageStart() as start:
+            case MessageStart() as start:
                 self._message_start(start)
-            case _MessageDelta() as delta:
+            case MessageDelta() as delta:
                 self._message_delta(delta)
-            case _MessageStop():
+            case MessageStop():
                 self.finished = True
             case _:
                 pass
@@ -273,7 +225,7 @@ class Decoder:
 
     # --- message ------------------------------------------------------------------------------
 
-    def _message_start(self, start: _MessageStart) -> None:
+    def _message_start(self, start: MessageStart) -> None:
         self._started = True
         self._note_transformations(start.input_transformations)
         told = start.message
@@ -285,10 +237,10 @@ class Decoder:
         if other is not None:
             self._message.cost = _fallback_prices(model, other) or self._message.cost
         usage = Usage(cache_write_1h=0)
-        _update(usage, told.usage or _Usage())
+        _update(usage, told.usage or UsageRecord())
         self._set_usage(usage, told.usage)
 
-    def _message_delta(self, delta: _MessageDelta) -> None:
+    def _message_delta(self, delta: MessageDelta) -> None:
         self._note_transformations(delta.input_transformations)
         if delta.delta is not None and (reason := delta.delta.stop_reason):
             self._stop(reason, delta.delta.stop_details)
@@ -297,12 +249,12 @@ class Decoder:
             _update(usage, delta.usage)
             self._set_usage(usage, delta.usage)
 
-    def _set_usage(self, usage: Usage, told: _Usage | None) -> None:
+    def _set_usage(self, usage: Usage, told: UsageRecord | None) -> None:
         self._message.set_usage(usage)
         if told is not None and told.cost is not None:
             apply_billed_cost(self._message.model, usage, msgspec.to_builtins(told))
 
-    def _stop(self, reason: str, details: _StopDetails | None) -> None:
+    def _stop(self, reason: str, details: StopDetails | None) -> None:
         self._failure = None
         if reason in _STOP_REASONS:
             self._message.stop(_STOP_REASONS[reason], raw=reason)
@@ -327,7 +279,7 @@ class Decoder:
 
     # --- blocks -------------------------------------------------------------------------------
 
-    def _block_start(self, index: int, block: _Block) -> Sequence[AssistantEvent]:
+    def _block_start(self, index: int, block: BlockRecord) -> Sequence[AssistantEvent]:
         message = self._message
         match block.type:
             case "text":
@@ -360,7 +312,7 @@ class Decoder:
         own = (tool.name for tool in self._request.tools if tool.name.lower() == name.lower())
         return next(own, name)
 
-    def _delta(self, index: int, delta: _Delta) -> Sequence[AssistantEvent]:
+    def _delta(self, index: int, delta: BlockPiece) -> Sequence[AssistantEvent]:
         known = self._blocks.get(index)
         if known is None:
             return ()
@@ -379,7 +331,7 @@ class Decoder:
         return ()
 
 
-def _update(usage: Usage, told: _Usage) -> None:
+def _update(usage: Usage, told: UsageRecord) -> None:
     """Overwrite what the server gives a number for."""
     if told.input_tokens is not None:
         usage.input = told.input_tokens

@@ -14,7 +14,6 @@ from pi_ai import (
     SystemMessage,
     TextContent,
     ThinkingContent,
-    Tool,
     ToolCall,
     ToolResultMessage,
     UserMessage,
@@ -26,7 +25,6 @@ LOW_LEVEL = CompletionsOptions()
 HI_MESSAGE = {"role": "user", "content": "hi"}
 IMAGE = ImageContent("QUJD", "image/png")
 IMAGE_PART = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
-READ = Tool("read", "read tool", {"type": "object", "properties": {}})
 
 
 def body_with(*without: str, **changes: Any) -> dict[str, Any]:
@@ -439,35 +437,6 @@ def test_providers_check_21_call_without_result_gets_one() -> None:
 @pytest.mark.parametrize("reason", ["error", "aborted"])
 def test_providers_check_22_failed_answers_are_not_sent(reason: Any) -> None:
     assert sent_messages(said(TextContent("half"), stop_reason=reason)) == []
-
-
-# --- tools ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("compat", "added"),
-    [
-        pytest.param({"supportsStrictMode": True}, {"strict": False}, id="strict-mode"),
-        pytest.param(None, {}, id="no-strict-mode"),
-    ],
-)
-def test_providers_check_23_ordinary_tools_say_strict_only_where_it_is_known(
-    compat: Any, added: dict[str, Any]
-) -> None:
-    context = Context([UserMessage("hi")], tools=[READ])
-    got = exchange(replace(M, compat=compat), context=context, adapter=LOW_LEVEL)
-    function = {"name": "read", "description": "read tool", "parameters": READ.parameters, **added}
-    assert got.body == body_with(tools=[{"type": "function", "function": function}])
-
-
-def test_providers_check_24_required_strictness_without_support_fails() -> None:
-    tool = Tool("x", "x", {"type": "object"}, {"type": "json_schema", "strict": "require"})
-    got = exchange(M, context=Context([UserMessage("hi")], tools=[tool]))
-    assert got.told == [("error", "error")]
-    assert got.requests == []
-    assert got.message.error_message == (
-        'Tool "x" requires JSON-schema constrained sampling, but strict tools are unsupported.'
-    )
 
 
 # --- headers ----------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from pi_ai.api._exchange import join_url
 from pi_ai.api.anthropic_messages import AnthropicOptions
 from pi_ai.api.openai_completions import CompletionsOptions
 from pi_ai.builder import MessageBuilder
+from pi_ai.errors import ProviderError
+from pi_ai.http.client import AiohttpTransport
 from pi_ai.provider import Call, find_adapter, load_adapter
 from pi_ai.stream import AssistantStream
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer
@@ -89,6 +91,108 @@ def test_providers_check_63_anthropic_error_texts(status: int, body: bytes, text
     got = exchange(C, refused(status, body))
     assert got.told == [("error", "error")]
     assert got.message.error_message == text
+
+
+# --- codes ------------------------------------------------------------------------------------
+
+
+def failure_of(model: Model, body: bytes, status: int = 200) -> ProviderError:
+    """What the adapter itself raises."""
+    call: Call[Any] = Call(
+        model=model,
+        messages=HI.messages,
+        options={},
+        adapter=None,
+        message=MessageBuilder(model),
+        transport=CannedTransport(body, status=status),
+        api_key="k",
+        headers={},
+        env={},
+    )
+
+    async def pull() -> None:
+        async for _ in load_adapter(find_adapter(model.api, {}))(call):
+            pass
+
+    with pytest.raises(ProviderError) as caught:
+        asyncio.run(pull())
+    return caught.value
+
+
+CODES = {
+    "anthropic-type": (WHOLE, "invalid_request_error"),
+    "openai-code": (b'{"error":{"code":"no_model","type":"t","message":"m"}}', "no_model"),
+    "openai-null-code": (b'{"error":{"code":null,"type":"no_quota"}}', "no_quota"),
+    "number-beside-a-word": (b'{"error":{"code":400,"type":"BadRequestError"}}', "BadRequestError"),
+    "number-alone": (b'{"error":{"code":402,"message":"m"}}', "402"),
+    "flat": (b'{"code":"too_long","message":"m"}', "too_long"),
+    "text-beside-a-code": (b'{"error":"nope","code":"denied"}', "denied"),
+    "error-is-no-code": (b'{"type":"error","message":"m"}', None),
+    "blank": (b'{"error":{"code":"","type":""}}', None),
+    "truth-value": (b'{"error":{"code":true}}', None),
+    "list": (b"[1]", None),
+    "html": (b"<html>x</html>", None),
+    "no-body": (b"", None),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", CODES)
+def test_an_error_status_carries_the_code_of_its_body(case: str, model: Model) -> None:
+    body, code = CODES[case]
+    error = failure_of(model, body, 418)
+    assert (error.status, error.code) == (418, code)
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "code"),
+    [
+        pytest.param(
+            C,
+            b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n',
+            "overloaded_error",
+            id="anthropic",
+        ),
+        pytest.param(C, b"event: error\ndata: oh no\n\n", None, id="anthropic-text"),
+        pytest.param(M, b'data: {"error":{"code":502,"message":"m"}}\n\n', "502", id="number"),
+        pytest.param(M, b'data: {"error":{"code":"rate_limit"}}\n\n', "rate_limit", id="word"),
+        pytest.param(M, b'data: {"error":"just text"}\n\n', None, id="text"),
+    ],
+)
+def test_an_error_in_the_stream_carries_its_code(
+    model: Model, body: bytes, code: str | None
+) -> None:
+    error = failure_of(model, body)
+    assert (error.status, error.code) == (None, code)
+
+
+def test_a_wait_that_is_too_long_keeps_the_code() -> None:
+    async def pull() -> str | None:
+        body = b'{"error":{"type":"rate_limit_error"}}'
+        answer = refused(429, body, retry_after="120")
+        async with LoopbackServer(lambda _request: answer) as server:
+            transport = AiohttpTransport()
+            call: Call[Any] = Call(
+                model=replace(C, base_url=server.url),
+                messages=HI.messages,
+                options={"max_retries": 1},
+                adapter=None,
+                message=MessageBuilder(C),
+                transport=transport,
+                api_key="k",
+                headers={},
+                env={},
+            )
+            try:
+                async for _ in load_adapter(find_adapter(C.api, {}))(call):
+                    pass
+            except ProviderError as error:
+                return error.code
+            finally:
+                await transport.aclose()
+        return None
+
+    assert asyncio.run(pull()) == "rate_limit_error"
 
 
 # --- retries ----------------------------------------------------------------------------------

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pi_ai import ThinkingContent
-from pi_ai.testing import LoopbackResponse
+from pi_ai import AbortController, Context, Models, ThinkingContent, Tool, UserMessage
+from pi_ai.api._completions_calls import ToolCalls
+from pi_ai.api._completions_records import CallPiece, CustomPiece
+from pi_ai.builder import MessageBuilder
+from pi_ai.testing import LoopbackResponse, LoopbackServer
 from support.exchanges import DONE, Exchanged, M, chunk, data, exchange, streamed
 
 
@@ -469,3 +475,137 @@ def test_status_204_has_no_body_to_read() -> None:
     got = exchange(M, LoopbackResponse(status=204))
     assert got.told == [("start",), ("error", "error")]
     assert got.message.error_message == "Attempted to iterate over a response with no body"
+
+
+# --- calls of tools with a grammar ------------------------------------------------------------
+
+CODE = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
+LARK = {"type": "grammar", "variants": {"openai_lark": "start: x"}}
+RUN = Context([UserMessage("hi")], tools=[Tool("run", "run it", CODE, LARK)])
+GRAMMARS = {"supportsOpenAIGrammarTools": True}
+
+
+def custom(text: str | None, index: int = 0, call_id: str = "", name: str = "") -> Any:
+    piece = {"input": text, **({"name": name} if name else {})}
+    entry: dict[str, Any] = {"index": index, "custom": piece}
+    return entry | ({"id": call_id, "type": "custom"} if call_id else {})
+
+
+def stream_custom(*records: bytes, compat: Any = GRAMMARS) -> Exchanged:
+    return exchange(replace(M, compat=compat), b"".join(records), RUN)
+
+
+def test_text_of_a_grammar_becomes_the_arguments_piece_by_piece() -> None:
+    got = stream_custom(
+        calls(custom("", 0, "c1", "run")),
+        calls(custom('say("é')),
+        calls(custom(None)),
+        calls(custom('")\n\\')),
+        chunk({}, "tool_calls"),
+        DONE,
+    )
+    assert got.told == [
+        ("start",),
+        ("toolcall_start", 0),
+        ("toolcall_delta", 0, '{"code":"'),
+        ("toolcall_delta", 0, 'say(\\"é'),
+        ("toolcall_delta", 0, ""),
+        ("toolcall_delta", 0, '\\")\\n\\\\'),
+        ("toolcall_delta", 0, '"}'),
+        ("toolcall_end", 0, "c1", "run", {"code": 'say("é")\n\\'}),
+        ("done", "toolUse"),
+    ]
+    deltas: list[Any] = got.events[2:6]
+    shown = [event.partial.tool_calls[0].arguments for event in deltas]
+    assert shown == [
+        {"code": ""},
+        {"code": 'say("é'},
+        {"code": 'say("é'},
+        {"code": 'say("é")\n\\'},
+    ]
+
+
+def test_calls_with_and_without_a_grammar_side_by_side() -> None:
+    got = stream_custom(
+        calls(custom("a", 0, "c1", "run"), call_delta(1, '{"p"', "c2", "read")),
+        calls(call_delta(1, ":1}"), custom("b", 0)),
+        calls(custom("z", 2, "c3", "run")),
+        chunk({}, "tool_calls"),
+        DONE,
+    )
+    assert got.told[-6:] == [
+        ("toolcall_delta", 0, '"}'),
+        ("toolcall_delta", 2, '"}'),
+        ("toolcall_end", 0, "c1", "run", {"code": "ab"}),
+        ("toolcall_end", 1, "c2", "read", {"p": 1}),
+        ("toolcall_end", 2, "c3", "run", {"code": "z"}),
+        ("done", "toolUse"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "compat", "parameter"),
+    [
+        pytest.param("run", GRAMMARS, "code", id="declared"),
+        pytest.param("other", GRAMMARS, "input", id="undeclared"),
+        pytest.param("run", None, "input", id="declared-as-a-function"),
+    ],
+)
+def test_the_text_is_the_parameter_that_was_declared(
+    name: str, compat: Any, parameter: str
+) -> None:
+    got = stream_custom(
+        calls(custom("x", 0, "c1", name)), chunk({}, "tool_calls"), DONE, compat=compat
+    )
+    assert got.message.tool_calls[0].arguments == {parameter: "x"}
+
+
+def test_grammar_calls_that_share_an_index_are_told_apart() -> None:
+    got = stream_custom(
+        calls(custom("a", 0, "c1", "run")),
+        calls(custom("b", 0, "c2", "run")),
+        calls(custom("c", 0)),
+        chunk({}, "tool_calls"),
+        DONE,
+    )
+    assert [(call.id, call.arguments) for call in got.message.tool_calls] == [
+        ("c1", {"code": "a"}),
+        ("c2", {"code": "bc"}),
+    ]
+
+
+def test_a_grammar_call_that_was_cut_off_is_no_call() -> None:
+    async def cut() -> Any:
+        controller = AbortController()
+        models = Models()
+        pieces = streamed(calls(custom("rm -rf", 0, "c1", "run")), b": \n\n", pause=30)
+        async with LoopbackServer(lambda _request: LoopbackResponse(pieces)) as server:
+            model = replace(M, base_url=f"{server.url}/v1", compat=GRAMMARS)
+            options: Any = {"api_key": "k", "signal": controller.signal}
+            async with models.stream(model, RUN, **options) as events:
+                async for event in events:
+                    if event.type == "toolcall_delta":
+                        controller.abort()
+                message = await events.result()
+            await models.aclose()
+        return message
+
+    message = asyncio.run(cut())
+    assert message.stop_reason == "aborted"
+    [call] = message.tool_calls
+    assert call.arguments == {}
+    assert call.arguments_error.endswith('Received arguments:\n{"code":"rm -rf')
+
+
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=5))
+@settings(deadline=None, max_examples=60)
+def test_any_text_arrives_whole_however_it_is_cut(pieces: list[str]) -> None:
+    message = MessageBuilder(M)
+    tool_calls = ToolCalls(message, {"run": 'odd "name"'})
+    events: list[Any] = []
+    for piece in pieces:
+        entry = CallPiece(0, "c1", custom=CustomPiece("run", piece))
+        tool_calls.feed(entry, events)
+    events += tool_calls.end()
+    text = "".join(event.delta for event in events[1:])
+    assert json.loads(text) == {'odd "name"': "".join(pieces)}
