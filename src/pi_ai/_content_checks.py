@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from pi_ai.json_text import find_unwritable
 from pi_ai.types import (
     AssistantMessage,
     ImageContent,
@@ -69,6 +70,8 @@ def _check_block(place: str, block: object) -> None:
             _require(place, "id", block.id, str)
             _require(place, "name", block.name, str)
             _require(place, "arguments", block.arguments, dict)
+            if fault := find_unwritable(block.arguments):
+                raise TypeError(f"{place}.arguments{fault}")
         case ImageContent():
             _require(place, "data", block.data, str)
             _require(place, "mime_type", block.mime_type, str)

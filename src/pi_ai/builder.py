@@ -30,6 +30,7 @@ from pi_ai.json_text import ParsedArguments, parse_partial_object, parse_tool_ca
 from pi_ai.types import (
     AssistantContent,
     AssistantMessage,
+    DeferredHandle,
     Diagnostic,
     JsonObject,
     JsonValue,
@@ -209,6 +210,11 @@ class MessageBuilder:
         self._change("stop_reason", reason)
         if raw is not None:
             self._change("raw_stop_reason", raw)
+
+    def defer(self, handle: DeferredHandle) -> None:
+        """The answer comes later, and this is where to fetch it."""
+        self._change("deferred", handle)
+        self.stop("deferred")
 
     def sign(self, content_index: int, piece: str) -> None:
         """Append to the signature of a block."""

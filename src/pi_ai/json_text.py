@@ -16,6 +16,7 @@ from pi_ai.types import JsonObject, JsonValue
 
 __all__ = (
     "ParsedArguments",
+    "find_unwritable",
     "js_json",
     "js_json_bytes",
     "parse_json",
@@ -102,6 +103,27 @@ def _js_number(value: float) -> str:
         rest = "." + digits[1:] if digits[1:] else ""
         text = f"{digits[0]}{rest}e{point - 1:+d}"
     return "-" + text if value < 0 else text
+
+
+def find_unwritable(value: JsonValue) -> str | None:
+    """Where `value` is no JSON, as `.path: expected JSON, found set`; None if it is all JSON."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return None
+        case dict():
+            for key, item in cast("dict[object, object]", value).items():
+                if not isinstance(key, str):
+                    return f": expected names as keys, found {key!r}"
+                if fault := find_unwritable(item):
+                    return f".{key}{fault}"
+            return None
+        case list() | tuple():
+            for i, item in enumerate(cast("list[object]", value)):
+                if fault := find_unwritable(item):
+                    return f"[{i}]{fault}"
+            return None
+        case _:
+            return f": expected JSON, found {type(value).__name__}"
 
 
 def sanitize_surrogates(text: str) -> str:

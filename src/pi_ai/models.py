@@ -34,7 +34,15 @@ from pi_ai.session_memory import SessionMemory
 from pi_ai.stream import AssistantStream, EventBatches
 from pi_ai.subscription import CLAUDE_SUBSCRIPTION, ClaudeSubscription
 from pi_ai.transcript import normalize_context
-from pi_ai.types import AssistantMessage, Compat, Context, Message, Model, StreamOptions
+from pi_ai.types import (
+    AssistantMessage,
+    Compat,
+    Context,
+    DeferredHandle,
+    Message,
+    Model,
+    StreamOptions,
+)
 
 __all__ = (
     "Models",
@@ -215,6 +223,29 @@ class Models:
         async with self.stream(model, context, adapter=adapter, **options) as events:
             return await events.result()
 
+    async def fetch_deferred(self, handle: DeferredHandle) -> AssistantMessage:
+        """The answer that was deferred, or a message with stop reason `deferred` if it waits.
+
+        Raises `ModelsError` for a provider that never defers.
+        """
+        fetch = self._deferring(handle.provider).fetch_deferred
+        if fetch is None:
+            raise ModelsError(_no_deferral(handle.provider), code="provider")
+        return await fetch(handle)
+
+    async def cancel_deferred(self, handle: DeferredHandle) -> None:
+        """Call a deferred answer off. Raises `ModelsError` for a provider that never defers."""
+        cancel = self._deferring(handle.provider).cancel_deferred
+        if cancel is None:
+            raise ModelsError(_no_deferral(handle.provider), code="provider")
+        await cancel(handle)
+
+    def _deferring(self, provider: str) -> ProviderSpec:
+        row = self._providers.get(provider)
+        if row is None:
+            raise ModelsError(f"Unknown provider: {provider}", code="provider")
+        return row
+
     def forget_session(self, session_id: str) -> None:
         """Drop what was learnt about a session, once nothing will be asked in it any more."""
         self._memory.forget(session_id)
@@ -236,6 +267,8 @@ class Models:
         provider = self._providers.get(model.provider)
         if provider is None and not model.base_url:
             raise ModelsError(f"Unknown provider: {model.provider}", code="provider")
+        if options.get("deferred") and (provider is None or provider.fetch_deferred is None):
+            raise ModelsError(_no_deferral(model.provider), code="provider")
         env = options.get("env") or {}
         auth = self._auth(model, options)
         session = opencode_session_headers(model, options.get("session_id"))
@@ -277,6 +310,10 @@ class _Borrowed:
 
     async def aclose(self) -> None:
         """Nothing: the owner closes it."""
+
+
+def _no_deferral(provider: str) -> str:
+    return f"Provider {provider} does not support deferred responses"
 
 
 def _near(word: str, known: Iterable[str]) -> str:

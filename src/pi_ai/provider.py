@@ -14,13 +14,15 @@ from pi_ai.http.transport import Transport
 from pi_ai.session_memory import SessionMemory
 from pi_ai.stream import EventBatches
 from pi_ai.subscription import CLAUDE_SUBSCRIPTION, ClaudeSubscription
-from pi_ai.types import Message, Model, StreamOptions
+from pi_ai.types import AssistantMessage, DeferredHandle, Message, Model, StreamOptions
 
 __all__ = (
     "KNOWN_APIS",
     "Adapter",
     "Call",
+    "CancelDeferred",
     "FetchContext",
+    "FetchDeferred",
     "FetchModels",
     "ProviderSpec",
     "find_adapter",
@@ -93,13 +95,21 @@ FetchModels: TypeAlias = Callable[[FetchContext], Awaitable[Sequence[Model]]]
 """Asks a provider which models it has. May raise; is cancelled when a newer fetch replaces it."""
 
 
+FetchDeferred: TypeAlias = Callable[[DeferredHandle], Awaitable[AssistantMessage]]
+"""Gives a deferred answer, or a message that is still `deferred`."""
+
+CancelDeferred: TypeAlias = Callable[[DeferredHandle], Awaitable[None]]
+"""Calls a deferred answer off."""
+
+
 class ProviderSpec(Struct, frozen=True):
     """A provider: where it is, which variables hold its key, and formats of its own.
 
     `env` lists the variables in the order they are tried. `apis` adds wire formats to
     `KNOWN_APIS`, as a map from the format's name to the module with its `stream` function, or to
     the function itself. `needs_key` False: requests without credentials are fine. `fetch_models`
-    gives the models that the provider has now, for `Models.refresh`.
+    gives the models that the provider has now, for `Models.refresh`. `fetch_deferred` and
+    `cancel_deferred` come with a provider that can answer later.
     """
 
     id: str
@@ -109,6 +119,8 @@ class ProviderSpec(Struct, frozen=True):
     apis: Mapping[str, str | Adapter] = {}
     needs_key: bool = True
     fetch_models: FetchModels | None = None
+    fetch_deferred: FetchDeferred | None = None
+    cancel_deferred: CancelDeferred | None = None
 
 
 def find_adapter(api: str, own: Mapping[str, str | Adapter]) -> str | Adapter:

@@ -26,6 +26,7 @@ __all__ = (
     "Cost",
     "CostTier",
     "DeferredHandle",
+    "DeferredWindow",
     "Diagnostic",
     "Identity",
     "ImageContent",
@@ -404,6 +405,12 @@ class ProviderResponse(Struct, frozen=True):
     headers: dict[str, str]
 
 
+class DeferredWindow(TypedDict, total=False):
+    """How long a deferred answer may take."""
+
+    window: Literal["15m", "1h", "24h"]
+
+
 class StreamOptions(TypedDict, total=False):
     """The keyword options of `stream` and `complete`. Source: ai-core spec, section 7."""
 
@@ -431,6 +438,8 @@ class StreamOptions(TypedDict, total=False):
     session_id: str | None
     """Ties the requests of one conversation together for caching and routing."""
     metadata: JsonObject | None
+    deferred: bool | DeferredWindow | None
+    """Ask for an answer later: the message stops with `deferred` and holds a handle."""
     timeout_ms: float | None
     """Until the response headers; 600,000 by default, 0 or None is no limit."""
     idle_timeout_ms: float | None

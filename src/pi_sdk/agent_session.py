@@ -119,6 +119,7 @@ class AgentSession:
             await self.abort()
         finally:
             self._listeners.clear()
+            self.models.forget_session(self.session_id)
             self.session_manager.close()
 
     # --- looking ------------------------------------------------------------------------------

@@ -169,13 +169,13 @@ def _row(
         known = apis.get(api) or KNOWN_APIS.get(api)
         if known is not None:  # else the request fails and names the format
             apis[api] = _dressed(known, dressing)
-    return ProviderSpec(
-        name,
-        config.name or row.name or name,
-        config.base_url or row.base_url,
-        env,
-        apis,
-        needs_key,
+    return replace(
+        row,
+        name=config.name or row.name or name,
+        base_url=config.base_url or row.base_url,
+        env=env,
+        apis=apis,
+        needs_key=needs_key,
     )
 
 

@@ -139,6 +139,16 @@ IMAGE = ImageContent("aGk=", "image/png")
             TypeError,
             r"content\[0\].arguments: expected dict, found str",
         ),
+        (
+            Context([AssistantMessage([ToolCall("a", "b", {"x": [1, {"y": {2}}]})])]),
+            TypeError,
+            r"content\[0\].arguments.x\[1\].y: expected JSON, found set",
+        ),
+        (
+            Context([AssistantMessage([ToolCall("a", "b", {1: 2})])]),
+            TypeError,
+            r"content\[0\].arguments: expected names as keys, found 1",
+        ),
         (Context(tools=["read"]), TypeError, r"context.tools\[0\]: expected a Tool, found str"),
         (
             Context(tools=[Tool("", "d", {})]),

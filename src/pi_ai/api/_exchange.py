@@ -15,7 +15,7 @@ from pi_ai.events import AssistantEvent
 from pi_ai.http.retry import is_retryable_status, retry_after_seconds, retry_request
 from pi_ai.http.sse import SseDecoder, SseRecord
 from pi_ai.http.transport import HttpRequest, HttpResponse
-from pi_ai.json_text import parse_json
+from pi_ai.json_text import find_unwritable, parse_json
 from pi_ai.provider import Call
 from pi_ai.stream import EventBatches
 from pi_ai.types import JsonObject, JsonValue, ProviderResponse
@@ -125,7 +125,7 @@ async def exchange(
     request = HttpRequest(
         url=url,
         headers={**headers, "Content-Type": "application/json"},
-        body=encode(await _payload(call, body)),
+        body=_encoded(await _payload(call, body)),
         header_timeout_ms=options.get("timeout_ms", _DEFAULT_TIMEOUT_MS),
         idle_timeout_ms=options.get("idle_timeout_ms", _DEFAULT_IDLE_TIMEOUT_MS),
     )
@@ -151,6 +151,14 @@ async def exchange(
             max_delay_ms=_DEFAULT_MAX_RETRY_DELAY_MS if max_delay_ms is None else max_delay_ms,
         )
         yield Exchange(response)
+
+
+def _encoded(body: JsonObject) -> bytes:
+    try:
+        return encode(body)
+    except TypeError as error:
+        fault = find_unwritable(body) or f": {error}"
+        raise ValueError(f"The request body cannot be written as JSON: body{fault}") from error
 
 
 async def _payload(call: Call[Struct], body: JsonObject) -> JsonObject:

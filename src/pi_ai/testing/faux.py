@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pi_ai.builder import MessageBuilder
 from pi_ai.errors import ProviderError
@@ -28,6 +29,7 @@ from pi_ai.transcript import get_system_message_text
 from pi_ai.types import (
     AssistantContent,
     AssistantMessage,
+    DeferredHandle,
     ImageContent,
     Message,
     Model,
@@ -94,7 +96,8 @@ class FauxProvider:
 
     `models` is a collection that knows only this provider; `model` its model. Texts come in
     pieces of 3 to 5 tokens of four characters; `seed` makes their sizes repeatable.
-    `tokens_per_second` slows it down.
+    `tokens_per_second` slows it down. With `pending_fetches`, requests may be deferred: so many
+    fetches find the answer still waiting.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class FauxProvider:
         model: Model | None = None,
         tokens_per_second: float | None = None,
         seed: int | None = None,
+        pending_fetches: int | None = None,
     ) -> None:
         self.responses: list[FauxStep] = list(responses)
         self.call_count = 0
@@ -121,9 +125,17 @@ class FauxProvider:
         self._seconds_per_token = 1 / tokens_per_second if tokens_per_second else 0.0
         self._random = random.Random(seed)
         self._last_prompts: dict[str, str] = {}
+        self._deferred = _Deferred(self.model, pending_fetches or 0)
+        defers = pending_fetches is not None
         self.models = Models(())
         self.models.set_provider(
-            ProviderSpec(self.model.provider, needs_key=False, apis={self.model.api: self._stream}),
+            ProviderSpec(
+                self.model.provider,
+                needs_key=False,
+                apis={self.model.api: self._stream},
+                fetch_deferred=self._deferred.fetch if defers else None,
+                cancel_deferred=self._deferred.cancel if defers else None,
+            ),
             [self.model],
         )
 
@@ -144,6 +156,9 @@ class FauxProvider:
         builder.set_response(response_id=answer.response_id)
         builder.set_usage(self._usage(request, answer))
         yield [builder.start()]
+        if call.options.get("deferred"):
+            builder.defer(self._deferred.keep(answer, builder.usage))
+            return
         for block in answer.content:
             for events in self._play(builder, block):
                 yield events
@@ -205,6 +220,49 @@ class FauxProvider:
             usage = Usage(output=output, cache_read=read, cache_write=tokens - read)
         usage.total_tokens = tokens + output
         return usage
+
+
+class _Deferred:
+    """Answers that wait to be fetched."""
+
+    def __init__(self, model: Model, pending_fetches: int) -> None:
+        self._model = model
+        self._pending_fetches = pending_fetches
+        self._waiting: dict[str, tuple[AssistantMessage, int]] = {}
+        self._cancelled: set[str] = set()
+
+    def keep(self, answer: AssistantMessage, usage: Usage) -> DeferredHandle:
+        """Store an answer; gives the handle to fetch it with."""
+        model = self._model
+        handle = DeferredHandle(model.provider, model.id, model.api, f"deferred:{uuid7()}")
+        self._waiting[handle.id] = (replace(answer, usage=usage), self._pending_fetches)
+        return handle
+
+    async def fetch(self, handle: DeferredHandle) -> AssistantMessage:
+        """The answer, or a message that is still deferred; a fault is an error message."""
+        if handle.id in self._cancelled:
+            return self._stamped(_fault(f"Faux deferred response was cancelled: {handle.id}"))
+        answer, left = self._waiting.get(handle.id, (None, 0))
+        if answer is None:
+            return self._stamped(_fault(f"Unknown faux deferred response: {handle.id}"))
+        if left:
+            self._waiting[handle.id] = (answer, left - 1)
+            return self._stamped(AssistantMessage([], stop_reason="deferred", deferred=handle))
+        del self._waiting[handle.id]
+        return self._stamped(answer)
+
+    async def cancel(self, handle: DeferredHandle) -> None:
+        """Call an answer off."""
+        self._waiting.pop(handle.id, None)
+        self._cancelled.add(handle.id)
+
+    def _stamped(self, message: AssistantMessage) -> AssistantMessage:
+        model = self._model
+        return replace(message, api=model.api, provider=model.provider, model=model.id)
+
+
+def _fault(text: str) -> AssistantMessage:
+    return AssistantMessage([], stop_reason="error", error_message=text)
 
 
 def _signature(block: AssistantContent) -> str | None:

@@ -150,3 +150,45 @@ def test_empty_text_is_one_empty_delta() -> None:
         ("text_end", 0, ""),
         ("done", "stop"),
     ]
+
+
+def test_a_deferred_answer_is_fetched_when_it_is_ready() -> None:
+    faux = FauxProvider([faux_message("later")], pending_fetches=1)
+
+    async def run() -> list[Any]:
+        message = (await play(faux, deferred=True))[1]
+        assert message.stop_reason == "deferred"
+        assert message.content == []
+        handle = message.deferred
+        assert handle is not None
+        assert handle.id.startswith("deferred:")
+        first = await faux.models.fetch_deferred(handle)
+        second = await faux.models.fetch_deferred(handle)
+        gone = await faux.models.fetch_deferred(handle)
+        assert (first.stop_reason, first.deferred) == ("deferred", handle)
+        assert (second.stop_reason, second.text, second.provider) == ("stop", "later", "faux")
+        return [
+            gone.stop_reason,
+            gone.error_message == f"Unknown faux deferred response: {handle.id}",
+        ]
+
+    assert asyncio.run(run()) == ["error", True]
+
+
+def test_a_cancelled_deferred_answer_says_so() -> None:
+    faux = FauxProvider([faux_message("later")], pending_fetches=0)
+
+    async def run() -> str | None:
+        handle = (await play(faux, deferred={"window": "1h"}))[1].deferred
+        await faux.models.cancel_deferred(handle)
+        message = await faux.models.fetch_deferred(handle)
+        assert message.error_message == f"Faux deferred response was cancelled: {handle.id}"
+        return message.stop_reason
+
+    assert asyncio.run(run()) == "error"
+
+
+def test_a_provider_that_never_defers_says_so() -> None:
+    seen, message = ask(FauxProvider([faux_message("now")]), deferred=True)
+    assert [event.type for event in seen] == ["error"]
+    assert message.error_message == "Provider faux does not support deferred responses"
