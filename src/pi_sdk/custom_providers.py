@@ -169,7 +169,7 @@ def _row(
         known = apis.get(api) or KNOWN_APIS.get(api)
         if known is not None:  # else the request fails and names the format
             apis[api] = _dressed(known, dressing)
-    return replace(
+    return msgspec.structs.replace(
         row,
         name=config.name or row.name or name,
         base_url=config.base_url or row.base_url,
