@@ -31,6 +31,7 @@ GOOD: dict[str, Any] = {
     "reasoning": "high",
     "thinking_budgets": {"low": 5},
     "max_tokens": 1,
+    "deferred": {"window": "1h"},
     "temperature": 0,
     "tool_choice": "auto",
     "sampling_params": {"top_p": 0.5},

@@ -88,6 +88,69 @@ def test_a_tier_prices_every_part() -> None:
     )
 
 
+def test_more_written_for_an_hour_than_written_costs_no_less_than_all_of_it() -> None:
+    cost = c.price_usage(M.cost, Usage(cache_write=100, cache_write_1h=300))
+    assert cost.cache_write == near(100 * 2 * 3 / 1e6)
+
+
+# --- without a price --------------------------------------------------------------------------
+
+FREE = replace(M, cost=ModelCost())
+NO_PRICE = [
+    pytest.param(FREE, Usage(input=1), True, id="input"),
+    pytest.param(FREE, Usage(output=1), True, id="output"),
+    pytest.param(FREE, Usage(cache_read=1), True, id="cache-read"),
+    pytest.param(FREE, Usage(cache_write=1), True, id="cache-write"),
+    pytest.param(FREE, Usage(), None, id="nothing-counted"),
+    pytest.param(M, Usage(input=1), None, id="priced"),
+    pytest.param(
+        replace(M, cost=ModelCost(output=1)), Usage(input=1), None, id="priced-in-another-part"
+    ),
+    pytest.param(
+        replace(M, cost=ModelCost(tiers=[CostTier(9, 1, 1, 1, 1)])),
+        Usage(input=1),
+        None,
+        id="priced-above-a-threshold",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "usage", "unpriced"), NO_PRICE)
+def test_tokens_without_a_listed_price_are_marked(
+    model: Model, usage: Usage, unpriced: bool | None
+) -> None:
+    cost = c.calculate_cost(model, usage)
+    assert cost.unpriced is unpriced
+    assert (b'"unpriced":true' in encode(cost)) is bool(unpriced)
+    assert (b"unpriced" in encode(cost)) is bool(unpriced)
+    assert c.has_known_price(model) is (model is not FREE)
+
+
+def test_a_bill_is_a_price() -> None:
+    usage = Usage(input=1000)
+    free = replace(OPENROUTER, cost=ModelCost())
+    c.calculate_cost(free, usage)
+    assert c.apply_billed_cost(free, usage, {"cost": 0.5}).unpriced is True
+    billed = c.apply_billed_cost(free, usage, {"is_byok": False, "cost": 0.5})
+    assert (billed.total, billed.unpriced) == (0.5, None)
+
+
+def test_a_service_tier_prices_nothing_that_has_no_price() -> None:
+    usage = Usage(input=1000)
+    c.calculate_cost(FREE, usage)
+    assert c.apply_service_tier(FREE, usage, requested="flex", served=None).unpriced is True
+
+
+def test_a_sum_without_one_of_its_prices_is_marked() -> None:
+    priced, free, none = Usage(input=1), Usage(input=1), Usage()
+    c.calculate_cost(M, priced)
+    c.calculate_cost(FREE, free)
+    assert c.sum_usage([priced, free]).cost.unpriced is True
+    assert c.sum_usage([priced, none]).cost.unpriced is None
+
+
+# --- service tiers ----------------------------------------------------------------------------
+
 RESPONSES = Model(
     id="gpt-x",
     api="openai-responses",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pi_ai import replay as r
+from pi_ai.ids import short_hash
 from pi_ai.types import (
     AssistantMessage,
     ImageContent,
@@ -22,7 +23,9 @@ from pi_ai.types import (
     SystemMessage,
     TextContent,
     ThinkingContent,
+    Tool,
     ToolCall,
+    ToolReference,
     ToolResultMessage,
     UserMessage,
 )
@@ -227,6 +230,12 @@ def test_images_of_an_error_result_are_split_off_with_a_caption() -> None:
 
 # --- calls and results ------------------------------------------------------------------------
 
+
+def made(call_id: str, count: int) -> str:
+    """The id of a call whose own, `call_id`, is empty or taken."""
+    return f"call_{short_hash(f'{call_id}:{count}')}"
+
+
 PAIRINGS = [
     pytest.param(
         [assistant("1", "2"), result("2")],
@@ -271,12 +280,12 @@ PAIRINGS = [
     pytest.param([result("x"), user()], ["user"], id="result-without-call"),
     pytest.param(
         [assistant("", ""), result(""), result(""), result("")],
-        ["call:,", "result:", "result:"],
+        [f"call:{made('', 1)},{made('', 2)}", f"result:{made('', 1)}", f"result:{made('', 2)}"],
         id="empty-ids-are-counted",
     ),
     pytest.param(
         [assistant("a", "a"), result("a")],
-        ["call:a,a", "result:a", "missing:a"],
+        [f"call:a,{made('a', 1)}", "result:a", f"missing:{made('a', 1)}"],
         id="repeated-ids-are-counted",
     ),
     pytest.param([system("s"), user()], ["system:s", "user"], id="no-calls"),
@@ -319,6 +328,7 @@ def test_results_follow_their_calls_and_nothing_else_is_lost(messages: list[Mess
         assert [m for m in out if isinstance(m, kind)] == [
             m for m in messages if isinstance(m, kind)
         ]
+    used: Counter[str] = Counter()
     at = 0
     while at < len(out):
         message = out[at]
@@ -327,14 +337,128 @@ def test_results_follow_their_calls_and_nothing_else_is_lost(messages: list[Mess
         if isinstance(message, AssistantMessage):
             assert message.stop_reason == "toolUse"
             wanted = Counter(call.id for call in message.tool_calls)
+            assert "" not in wanted
+            used += wanted
             answers = out[at : at + wanted.total()]
             assert all(isinstance(answer, ToolResultMessage) for answer in answers)
             assert Counter(getattr(answer, "tool_call_id", None) for answer in answers) == wanted
             at += wanted.total()
+    assert set(used.values()) <= {1}
     assert r.transform_messages(out, MODEL) == out
 
 
 # --- ids --------------------------------------------------------------------------------------
+
+FOLDED = [
+    pytest.param(
+        [assistant("0"), result("0"), assistant("0"), result("0"), assistant("0")],
+        [
+            "call:0",
+            "result:0",
+            f"call:{made('0', 1)}",
+            f"result:{made('0', 1)}",
+            f"call:{made('0', 2)}",
+            f"missing:{made('0', 2)}",
+        ],
+        id="used-again-and-again",
+    ),
+    pytest.param(
+        [assistant("0", "1"), result("1"), result("0"), assistant("1", "2")],
+        [
+            "call:0,1",
+            "result:1",
+            "result:0",
+            f"call:{made('1', 1)},2",
+            f"missing:{made('1', 1)}",
+            "missing:2",
+        ],
+        id="only-the-second-use-changes",
+    ),
+    pytest.param(
+        [assistant("0", stop_reason="error"), assistant("0"), result("0")],
+        ["call:0", "result:0"],
+        id="a-failed-answer-takes-no-id",
+    ),
+    pytest.param(
+        [
+            replace(FOREIGN, content=[ToolCall("a b", "t"), ToolCall("a_b", "t")]),
+            result("a_b"),
+            result("a b"),
+            assistant("a_b"),
+        ],
+        [
+            f"call:a_b,{made('a_b', 1)}",
+            f"result:{made('a_b', 1)}",
+            "result:a_b",
+            f"call:{made('a_b', 2)}",
+            f"missing:{made('a_b', 2)}",
+        ],
+        id="spelled-alike",
+    ),
+]
+
+
+@pytest.mark.parametrize(("messages", "expected"), FOLDED)
+def test_ids_of_calls_are_distinct_in_a_request(
+    messages: list[Message], expected: list[str]
+) -> None:
+    normalize = r.normalize_anthropic_tool_call_id
+    for length in range(len(messages)):
+        # What was sent before stays as it was, so that the cached prompt is found again.
+        earlier = outline(r.transform_messages(messages[:length], MODEL, normalize))
+        known = [word for word in earlier if not word.startswith("missing")]
+        assert known == expected[: len(known)]
+    assert outline(r.transform_messages(messages, MODEL, normalize)) == expected
+
+
+def test_ids_that_openai_cuts_alike_stay_distinct() -> None:
+    first, second = LONG + "1", LONG + "2"
+    calls = replace(FOREIGN, content=[ToolCall(first, "t"), ToolCall(second, "t")])
+    messages = r.transform_messages(
+        [calls, result(second), result(first)], OPENAI, r.normalize_completions_tool_call_id
+    )
+    assert outline(messages) == [
+        f"call:{LONG[:40]},{made(second, 1)}",
+        f"result:{made(second, 1)}",
+        f"result:{LONG[:40]}",
+    ]
+    assert len(made(second, 1)) <= 40
+
+
+# --- names ------------------------------------------------------------------------------------
+
+NAMES = [
+    pytest.param("mcp.read", "mcp_read", id="sign"),
+    pytest.param("röntgen", "r_ntgen", id="letter"),
+    pytest.param("", "unnamed_tool", id="empty"),
+    pytest.param("n" * 70, "n" * 64, id="long"),
+    pytest.param("Read-2_x", "Read-2_x", id="good"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), NAMES)
+def test_names_that_no_api_takes_are_mended_in_call_and_result(name: str, expected: str) -> None:
+    call = replace(assistant(), content=[ToolCall("1", name), ToolCall("2", name)])
+    answer = ToolResultMessage("1", name, [TextContent("ok")], timestamp=1)
+    [sent, answered, missing] = r.transform_messages([call, answer], MODEL)
+    assert isinstance(sent, AssistantMessage)
+    assert [each.name for each in sent.tool_calls] == [expected] * 2
+    assert answered == replace(answer, tool_name=expected)
+    assert getattr(missing, "tool_name", None) == expected
+
+
+def test_a_declared_tool_keeps_its_name() -> None:
+    prompt = SystemMessage("", tools_added=[Tool("mcp.read", "", {})], timestamp=1)
+    call = replace(assistant(), content=[ToolCall("1", "mcp.read")])
+    answer = ToolResultMessage("1", "mcp.read", [TextContent("ok")], timestamp=1)
+    assert r.transform_messages([prompt, call, answer], MODEL) == [prompt, call, answer]
+    gone = SystemMessage("", tools_removed=[ToolReference("mcp.read")], timestamp=1)
+    sent = r.transform_messages([prompt, call, answer, gone], MODEL)[1]
+    assert isinstance(sent, AssistantMessage)
+    assert sent.tool_calls == [ToolCall("1", "mcp_read")]
+
+
+# --- how ids are spelled ----------------------------------------------------------------------
 
 OPENAI = replace(MODEL, provider="openai", api="openai-completions")
 LOCAL = replace(MODEL, provider="local", api="openai-completions")

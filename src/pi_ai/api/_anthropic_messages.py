@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pi_ai.api._anthropic_compat import AnthropicCompat
 from pi_ai.api._anthropic_thinking import effort_message
 from pi_ai.api._anthropic_tools import ToolWriter
+from pi_ai.api._surrogates import sanitize_json
 from pi_ai.json_text import sanitize_surrogates
 from pi_ai.replay import (
     normalize_anthropic_tool_call_id,
     split_error_tool_result_images,
     transform_messages,
 )
-from pi_ai.transcript import render_system_message_update, without_initial_system_message
+from pi_ai.transcript import get_initial_system_message, render_system_message_update
 from pi_ai.types import (
     AssistantMessage,
     ImageContent,
@@ -34,11 +35,20 @@ from pi_ai.types import (
 
 __all__ = ("build_messages", "text_block")
 
+_NO_MESSAGE = "(no message)"
+_NO_OUTPUT = "(no tool output)"
+_THINKING_KINDS = {"thinking", "redacted_thinking"}
+
 
 def build_messages(
     model: Model, transcript: Sequence[Message], compat: AnthropicCompat, tools: ToolWriter
 ) -> list[JsonObject]:
-    """Every message of `transcript` but the leading system message."""
+    """Every message of `transcript` but the leading system message.
+
+    Unlike upstream it sends what the API takes: a request that begins with a user message, system
+    messages directly behind user messages only, no answer that ends in thinking, and no text that
+    is blank once halves of surrogate pairs are taken out.
+    """
     return _Conversion(model, compat, tools).run(transcript)
 
 
@@ -55,43 +65,56 @@ class _Conversion:
         self.model = model
         self.compat = compat
         self.tools = tools
+        self.sent: list[JsonObject] = []
+        self.role: str | None = None
+        """Who spoke last: user or assistant."""
+        self.held: list[JsonObject] = []
+        """System messages, until they may stand behind a user message."""
 
     def run(self, transcript: Sequence[Message]) -> list[JsonObject]:
-        sent: list[JsonObject] = []
-        held: list[JsonObject] = []  # system blocks, which may not part a call from its result
         results: list[ToolResultMessage] = []
-        replayed = transform_messages(
-            without_initial_system_message(transcript),
-            self.model,
-            normalize_anthropic_tool_call_id,
-        )
-        for message in replayed:
+        silent = False  # the user's last message is blank
+        replayed = transform_messages(transcript, self.model, normalize_anthropic_tool_call_id)
+        for message in replayed[1:] if get_initial_system_message(transcript) else replayed:
             if results and not isinstance(message, ToolResultMessage):
-                sent.append(self._tool_results(results))
+                self._send("user", self._tool_results(results))
                 results = []
             match message:
                 case ToolResultMessage():
                     results.append(message)
                 case SystemMessage():
                     if blocks := self._system(message):
-                        held.append({"role": "system", "content": blocks})
+                        self.held.append({"role": "system", "content": blocks})
                 case UserMessage():
-                    if content := self._user(message):
-                        sent.append({"role": "user", "content": content})
+                    content = self._user(message)
+                    silent = not content
+                    if content:
+                        self._send("user", content)
                 case AssistantMessage():
                     if blocks := self._assistant(message):
-                        sent.extend(held)
-                        held = []
-                        sent.extend(self._earlier_effort(message))
-                        sent.append({"role": "assistant", "content": blocks})
+                        silent = False
+                        self._answer(message, blocks)
         if results:
-            sent.append(self._tool_results(results))
-        return sent + held
+            self._send("user", self._tool_results(results))
+        if (silent or self.held) and self.role != "user":
+            self._send("user", _NO_MESSAGE)
+        return self.sent + self.held
+
+    def _send(self, role: str, content: str | list[JsonObject]) -> None:
+        self.sent.append({"role": role, "content": content})
+        self.role = role
+
+    def _answer(self, message: AssistantMessage, blocks: list[JsonObject]) -> None:
+        if self.role is None:
+            self._send("user", _NO_MESSAGE)
+        if self.role == "user":
+            self.sent += self.held
+            self.held = []
+        self.sent += self._earlier_effort(message)
+        self._send("assistant", blocks)
 
     def _system(self, message: SystemMessage) -> list[JsonObject]:
-        text = render_system_message_update(message)
-        blocks = [text_block(text)] if text else []
-        return blocks + self.tools.changes(message)
+        return _text_blocks(render_system_message_update(message)) + self.tools.changes(message)
 
     def _earlier_effort(self, message: AssistantMessage) -> list[JsonObject]:
         level = message.provider_thinking_level
@@ -103,7 +126,8 @@ class _Conversion:
 
     def _user(self, message: UserMessage) -> str | list[JsonObject]:
         if isinstance(message.content, str):
-            return sanitize_surrogates(message.content) if message.content.strip() else ""
+            text = sanitize_surrogates(message.content)
+            return text if text.strip() else ""
         return self._blocks(message.content)
 
     def _blocks(self, content: Sequence[UserContent]) -> list[JsonObject]:
@@ -112,8 +136,8 @@ class _Conversion:
         for block in content:
             if isinstance(block, ImageContent):
                 blocks.append(_image_block(block))
-            elif block.text.strip():
-                blocks.append(text_block(block.text))
+            else:
+                blocks += _text_blocks(block.text)
         return blocks
 
     def _assistant(self, message: AssistantMessage) -> list[JsonObject]:
@@ -121,26 +145,28 @@ class _Conversion:
         for block in message.content:
             match block:
                 case TextContent():
-                    if block.text.strip():
-                        blocks.append(text_block(block.text))
+                    blocks += _text_blocks(block.text)
                 case ThinkingContent():
-                    blocks.extend(self._thinking(block))
+                    blocks += self._thinking(block)
                 case ToolCall():
                     blocks.append(
                         {
                             "type": "tool_use",
                             "id": block.id,
                             "name": self.tools.name(block.name),
-                            "input": block.arguments,
+                            "input": sanitize_json(block.arguments),
                         }
                     )
+        while blocks and blocks[-1]["type"] in _THINKING_KINDS:
+            blocks.pop()
         return blocks
 
     def _thinking(self, block: ThinkingContent) -> list[JsonObject]:
         signature = block.thinking_signature or ""
         text = sanitize_surrogates(block.thinking)
         if block.redacted:
-            return [{"type": "redacted_thinking", "data": signature}]
+            data = signature.strip()
+            return [{"type": "redacted_thinking", "data": signature}] if data else []
         if signature.strip():
             return [{"type": "thinking", "thinking": text, "signature": signature}]
         if not text.strip():
@@ -149,8 +175,8 @@ class _Conversion:
             return [{"type": "thinking", "thinking": text, "signature": ""}]
         return [text_block(text)]
 
-    def _tool_results(self, results: Sequence[ToolResultMessage]) -> JsonObject:
-        """One user message for a run of results; images of failed calls follow behind."""
+    def _tool_results(self, results: Sequence[ToolResultMessage]) -> list[JsonObject]:
+        """One user message's content for a run of results; images of failed calls come last."""
         content: list[JsonObject] = []
         behind: list[UserContent] = []
         for result in results:
@@ -162,22 +188,32 @@ class _Conversion:
                 {
                     "type": "tool_result",
                     "tool_use_id": result.tool_call_id,
-                    "content": self._tool_result_content(given),
+                    "content": self._result_content(given, is_error=result.is_error),
                     "is_error": result.is_error,
                 }
             )
-        return {"role": "user", "content": content + self._blocks(behind)}
+        return content + self._blocks(behind)
 
-    def _tool_result_content(self, content: Sequence[UserContent]) -> str | list[JsonObject]:
+    def _result_content(
+        self, content: Sequence[UserContent], *, is_error: bool
+    ) -> str | list[JsonObject]:
         if all(isinstance(block, TextContent) for block in content):
             texts = [block.text for block in content if isinstance(block, TextContent)]
-            return sanitize_surrogates("\n".join(texts))
+            text = sanitize_surrogates("\n".join(texts))
+            # An error has to say something.
+            return _NO_OUTPUT if is_error and not text.strip() else text
         blocks = self._blocks(content)
         if not any(block["type"] == "text" for block in blocks):
             blocks.insert(0, text_block("(see attached image)"))
         return blocks
 
 
+def _text_blocks(text: str) -> list[JsonObject]:
+    """A block of text; none for one that is blank, which the API rejects."""
+    block = text_block(text)
+    return [block] if block["text"].strip() else []
+
+
 def _image_block(block: ImageContent) -> JsonObject:
-    source = {"type": "base64", "media_type": block.mime_type, "data": block.data}
+    source = {"type": "base64", "media_type": block.mime_type.lower(), "data": block.data}
     return {"type": "image", "source": source}

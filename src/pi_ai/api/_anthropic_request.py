@@ -148,7 +148,8 @@ def _system_blocks(
     initial = get_initial_system_message(transcript)
     prompt = get_system_message_text(initial) if initial else ""
     texts = [subscription.system_prompt if subscription else "", prompt]
-    return [text_block(text, marker) for text in texts if text]
+    blocks = [text_block(text, marker) for text in texts]
+    return [block for block in blocks if block["text"].strip()]
 
 
 _MARKABLE = {"text", "image", "tool_result", "tool_addition", "tool_removal"}

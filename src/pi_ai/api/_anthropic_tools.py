@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pi_ai.api._anthropic_compat import AnthropicCompat
+from pi_ai.api._surrogates import sanitize_tool
 from pi_ai.strict_schema import resolve_strict_schema
 from pi_ai.subscription import ClaudeSubscription
 from pi_ai.transcript import get_current_tools, get_initial_system_message
@@ -80,6 +81,7 @@ class ToolWriter:
 
         Raises ValueError for strict sampling that the tool requires and cannot have.
         """
+        tool = sanitize_tool(tool)
         declared: JsonObject = {"name": self.name(tool.name), "description": tool.description}
         if self._compat.eager_tool_input:
             declared["eager_input_streaming"] = True

@@ -16,7 +16,6 @@ from pi_ai.transcript import (
     get_initial_system_message,
     get_system_message_text,
     render_system_message_update,
-    without_initial_system_message,
 )
 from pi_ai.types import (
     AssistantMessage,
@@ -71,13 +70,9 @@ class _Conversion:
     def run(self, transcript: Sequence[Message], folded_messages: int) -> list[JsonObject]:
         initial = get_initial_system_message(transcript)
         self._system(get_system_message_text(initial) if initial else "")
-        rest = transform_messages(
-            without_initial_system_message(transcript),
-            self.model,
-            normalize_completions_tool_call_id,
-        )
+        rest = transform_messages(transcript, self.model, normalize_completions_tool_call_id)
         system_messages = 0 if initial is None else 1
-        for message in rest:
+        for message in rest if initial is None else rest[1:]:
             if not isinstance(message, ToolResultMessage):
                 self._show_result_images()
             match message:
@@ -101,20 +96,20 @@ class _Conversion:
             self.sent.append({"role": "system", "tools": tools})
 
     def _system(self, text: str) -> None:
-        if text:
-            self.sent.append({"role": self.role, "content": sanitize_surrogates(text)})
+        clean = sanitize_surrogates(text)
+        if clean.strip():
+            self.sent.append({"role": self.role, "content": clean})
 
     def _user(self, message: UserMessage) -> None:
         if isinstance(message.content, str):
             content: str | list[JsonObject] = sanitize_surrogates(message.content)
         else:
-            content = [
-                _image_part(block)
-                if isinstance(block, ImageContent)
-                else {"type": "text", "text": sanitize_surrogates(block.text)}
-                for block in message.content
-                if isinstance(block, ImageContent) or block.text
-            ]
+            content = []
+            for block in message.content:
+                if isinstance(block, ImageContent):
+                    content.append(_image_part(block))
+                elif text := sanitize_surrogates(block.text):
+                    content.append({"type": "text", "text": text})
             if not content:
                 return
         self._bridge()
@@ -128,9 +123,9 @@ class _Conversion:
 
     def _assistant(self, message: AssistantMessage) -> None:
         texts = [
-            sanitize_surrogates(block.text)
+            text
             for block in message.content
-            if isinstance(block, TextContent) and block.text.strip()
+            if isinstance(block, TextContent) and (text := sanitize_surrogates(block.text)).strip()
         ]
         calls = [block for block in message.content if isinstance(block, ToolCall)]
         empty = "" if self.compat.assistant_after_result or self.compat.non_null_content else None
@@ -165,10 +160,13 @@ class _Conversion:
         shown = [block for block in blocks if block.thinking.strip()]
         if details:
             sent["reasoning_details"] = details
-        if shown and self.compat.thinking_as_text:
-            thinking = "\n\n".join(sanitize_surrogates(block.thinking) for block in shown)
-            parts = [thinking, *texts]
-            sent["content"] = [{"type": "text", "text": part} for part in parts]
+        if self.compat.thinking_as_text:
+            said = [
+                text for block in shown if (text := sanitize_surrogates(block.thinking)).strip()
+            ]
+            parts = ["\n\n".join(said), *texts]
+            if said:
+                sent["content"] = [{"type": "text", "text": part} for part in parts]
         elif shown and not details:
             name = shown[0].thinking_signature
             if self.model.provider == "opencode-go" and name == "reasoning":
@@ -205,7 +203,7 @@ class _Conversion:
 
 
 def _image_part(block: ImageContent) -> JsonObject:
-    url = f"data:{block.mime_type};base64,{block.data}"
+    url = f"data:{block.mime_type.lower()};base64,{block.data}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 

@@ -229,12 +229,12 @@ def _mark_for_cache(body: JsonObject, *, long: bool) -> None:
 
 def _mark_text(message: JsonObject, marker: JsonObject) -> bool:
     content: JsonValue = message.get("content")
-    if isinstance(content, str) and content:
+    if isinstance(content, str) and content.strip():
         message["content"] = [{"type": "text", "text": content, "cache_control": marker}]
         return True
     parts = cast("list[JsonObject]", content) if isinstance(content, list) else []
     for part in reversed(parts):
-        if part["type"] == "text":
+        if part["type"] == "text" and part["text"].strip():
             part["cache_control"] = marker
             return True
     return False

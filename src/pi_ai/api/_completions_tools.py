@@ -10,10 +10,14 @@ from contextlib import suppress
 
 from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._grammar import resolve_grammar
+from pi_ai.api._surrogates import sanitize_tool
 from pi_ai.strict_schema import resolve_strict_schema
 from pi_ai.types import JsonObject, Tool
 
 __all__ = ("declare_tool", "resolve_grammar_inputs")
+
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+"""Instead of {}, which OpenAI rejects."""
 
 
 def declare_tool(tool: Tool, compat: CompletionsCompat) -> JsonObject:
@@ -21,6 +25,7 @@ def declare_tool(tool: Tool, compat: CompletionsCompat) -> JsonObject:
 
     Raises ValueError for constrained sampling that the tool requires and cannot have.
     """
+    tool = sanitize_tool(tool)
     grammar = resolve_grammar(tool) if compat.grammar_tools else None
     if grammar is not None:
         definition = {"syntax": grammar.syntax, "definition": grammar.definition}
@@ -34,7 +39,7 @@ def declare_tool(tool: Tool, compat: CompletionsCompat) -> JsonObject:
     function: JsonObject = {
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters if strict is None else strict,
+        "parameters": tool.parameters or _NO_PARAMETERS if strict is None else strict,
     }
     if compat.strict_mode:
         function["strict"] = strict is not None

@@ -16,6 +16,9 @@ __all__ = ("read_record",)
 
 T = TypeVar("T", bound=Struct)
 
+_SAFE_INTEGERS = 2**53
+"""Below this every integer is a float of its own."""
+
 
 def read_record(decoder: msgspec.json.Decoder[T], kind: type[T], data: bytes) -> T:
     """The record that `data` holds. Raises ValueError only for text that is no JSON.
@@ -45,8 +48,19 @@ def _lenient(value: JsonValue, kind: type[T]) -> T:
             found[field.name] = [_lenient(each, nested) for each in items]
         else:
             with suppress(msgspec.ValidationError):
-                found[field.name] = msgspec.convert(item, field.type, strict=True)
+                found[field.name] = _converted(item, field.type)
     return kind(**found)
+
+
+def _converted(value: JsonValue, kind: Any) -> JsonValue:
+    """`value` as a `kind`. Some servers write counts as 100.0, to JavaScript an integer."""
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError:
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < _SAFE_INTEGERS
+        if not whole:
+            raise
+        return msgspec.convert(int(value), kind, strict=True)
 
 
 def _struct_in(annotation: Any) -> type[Struct] | None:

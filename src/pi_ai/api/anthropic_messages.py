@@ -177,6 +177,7 @@ class Decoder:
         self._blocks: dict[int, tuple[int, str]] = {}
         self._failure: str | None = None
         self._transformations: list[JsonObject] = []
+        self._bill: JsonObject | None = None
 
     def feed(self, record: SseRecord) -> Sequence[AssistantEvent]:
         """The events of one record. Raises `ProviderError` when the server reports a failure."""
@@ -252,7 +253,10 @@ class Decoder:
     def _set_usage(self, usage: Usage, told: UsageRecord | None) -> None:
         self._message.set_usage(usage)
         if told is not None and told.cost is not None:
-            apply_billed_cost(self._message.model, usage, msgspec.to_builtins(told))
+            self._bill = msgspec.to_builtins(told)
+        # A later record without a bill takes none back.
+        if self._bill is not None:
+            apply_billed_cost(self._message.model, usage, self._bill)
 
     def _stop(self, reason: str, details: StopDetails | None) -> None:
         self._failure = None
@@ -334,17 +338,19 @@ class Decoder:
 def _update(usage: Usage, told: UsageRecord) -> None:
     """Overwrite what the server gives a number for."""
     if told.input_tokens is not None:
-        usage.input = told.input_tokens
+        usage.input = max(0, told.input_tokens)
     if told.output_tokens is not None:
-        usage.output = told.output_tokens
+        usage.output = max(0, told.output_tokens)
     if told.cache_read_input_tokens is not None:
-        usage.cache_read = told.cache_read_input_tokens
+        usage.cache_read = max(0, told.cache_read_input_tokens)
     if told.cache_creation_input_tokens is not None:
-        usage.cache_write = told.cache_creation_input_tokens
+        usage.cache_write = max(0, told.cache_creation_input_tokens)
     if told.cache_creation and told.cache_creation.ephemeral_1h_input_tokens is not None:
-        usage.cache_write_1h = told.cache_creation.ephemeral_1h_input_tokens
+        usage.cache_write_1h = max(0, told.cache_creation.ephemeral_1h_input_tokens)
     if told.output_tokens_details and told.output_tokens_details.thinking_tokens is not None:
-        usage.reasoning = told.output_tokens_details.thinking_tokens
+        usage.reasoning = max(0, told.output_tokens_details.thinking_tokens)
+    if usage.cache_write_1h is not None:
+        usage.cache_write_1h = min(usage.cache_write_1h, usage.cache_write)
     usage.total_tokens = usage.input + usage.output + usage.cache_read + usage.cache_write
 
 

@@ -299,14 +299,14 @@ def _usage(told: UsageRecord) -> Usage:
     prompt = told.prompt_tokens_details or PromptDetails()
     completion = told.completion_tokens_details or CompletionDetails()
     reads = (prompt.cached_tokens, told.prompt_cache_hit_tokens, told.cached_tokens, 0)
-    cache_read = next(count for count in reads if count is not None)
-    cache_write = prompt.cache_write_tokens or 0
+    cache_read = max(0, next(count for count in reads if count is not None))
+    cache_write = max(0, prompt.cache_write_tokens or 0)
     usage = Usage(
         input=max(0, (told.prompt_tokens or 0) - cache_read - cache_write),
-        output=told.completion_tokens or 0,
+        output=max(0, told.completion_tokens or 0),
         cache_read=cache_read,
         cache_write=cache_write,
-        reasoning=completion.reasoning_tokens or 0,
+        reasoning=max(0, completion.reasoning_tokens or 0),
     )
     usage.total_tokens = usage.input + usage.output + cache_read + cache_write
     return usage
