@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pi_ai import THINKING_LEVELS, Model, Models, ThinkingLevel
@@ -37,8 +37,7 @@ _PREFERRED = (
 """What a session without a choice starts with, where the provider has credentials."""
 
 
-@dataclass(frozen=True)
-class ModelChoice:
+class ModelChoice(Struct, frozen=True):
     """A model, the thinking level if the reference named one, and what to warn the user of."""
 
     model: Model

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 __all__ = ("CONTEXT_FILE_NAMES", "ContextFile", "read_context_files", "read_prompt_file")
 
@@ -18,8 +19,7 @@ CONTEXT_FILE_NAMES = ("AGENTS.override.md", "AGENTS.md", "AGENTS.MD", "CLAUDE.md
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ContextFile:
+class ContextFile(Struct, frozen=True):
     """A file of instructions and what it says."""
 
     path: Path

@@ -10,9 +10,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
+
+from msgspec import Struct
 
 from pi_ai import THINKING_LEVELS, Models, StreamOptions, ThinkingLevel
 from pi_ai.models import default_models
@@ -29,8 +30,7 @@ class StartupError(Exception):
     """The server cannot start; the text is the line for standard error."""
 
 
-@dataclass(frozen=True)
-class RpcOptions:
+class RpcOptions(Struct, frozen=True):
     """What the command line says."""
 
     provider: str | None = None

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeAlias, cast
+
+from msgspec import Struct
 
 from pi_agent import Agent, AgentTool, Hooks
 from pi_ai import Model, StreamOptions, ThinkingLevel
@@ -139,8 +140,7 @@ def create_agent(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Options:
+class _Options(Struct, frozen=True, kw_only=True):
     """The arguments of `create_agent`."""
 
     cwd: PathLike | None
@@ -283,8 +283,7 @@ def _require_writable(session: SessionManager) -> None:
 # --- model and level --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     model: Model | None
     thinking_level: ThinkingLevel | None = None
     fallback_message: str | None = None

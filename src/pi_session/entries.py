@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Container, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
 import msgspec
@@ -275,7 +276,7 @@ class Entry(Struct, gc=False, eq=False):
         # A message without a time of its own would get the present one.
         if self.type != "message" or self.line.count(b'"timestamp":') > 1:
             with suppress(ValueError, RecursionError):
-                return _read_known(self.line)
+                return _known_entries().decode(self.line)
         return self._read_leniently()
 
     def _read_leniently(self) -> EntryView:
@@ -308,7 +309,12 @@ class Entry(Struct, gc=False, eq=False):
         )
 
 
-_read_known = msgspec.json.Decoder(KnownEntry).decode
+@cache
+def _known_entries() -> msgspec.json.Decoder[KnownEntry]:
+    """Made when a body is first read: it costs a few milliseconds."""
+    return msgspec.json.Decoder(KnownEntry)
+
+
 _KINDS: dict[str, type[KnownEntry]] = {kind.type: kind for kind in KnownEntry.__args__}
 _ROLES: dict[str, type[Struct]] = {kind.role: kind for kind in SessionMessage.__args__}
 
