@@ -28,7 +28,6 @@ from pi_ai.events import (
 )
 from pi_ai.json_text import ParsedArguments, parse_partial_object, parse_tool_call_arguments
 from pi_ai.types import (
-    AssistantContent,
     AssistantMessage,
     DeferredHandle,
     Diagnostic,
@@ -82,9 +81,6 @@ class _Block:
         if self.resigned is not None and self.resigned[0] <= position:
             return self.resigned[1]
         return self.signature.until(position) or None
-
-    def at(self, position: int) -> AssistantContent:
-        raise NotImplementedError
 
 
 class _Text(_Block):
@@ -174,7 +170,7 @@ class MessageBuilder:
         self.stop_reason: StopReason = "pending"
         self.ends_blocks_on_abort = False
         self._position = 0
-        self._blocks: list[_Block] = []
+        self._blocks: list[_Text | _Thinking | _Call] = []
         self._changes: list[tuple[int, str, Any]] = []
 
     def __repr__(self) -> str:

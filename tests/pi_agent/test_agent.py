@@ -42,7 +42,7 @@ def test_agent_check_01_text():
     bench = Bench([says("hi")], tools=[])
     last = bench.prompt()
     question, answer = bench.messages
-    assert question.content == [TextContent("q")]  # type: ignore[union-attr]
+    assert question.content == [TextContent("q")]
     assert answer is last
     assert last is not None
     assert last.thinking_level == "off"
@@ -52,9 +52,9 @@ def test_agent_check_02_text_with_images():
     bench = Bench([says("a"), says("b")], tools=[])
     image = ImageContent("aGk=", "image/png")
     asyncio.run(bench.agent.prompt("t", [image]))
-    assert bench.messages[0].content == [TextContent("t"), image]  # type: ignore[union-attr]
+    assert bench.messages[0].content == [TextContent("t"), image]
     asyncio.run(bench.agent.prompt(""))
-    assert bench.messages[2].content == [TextContent("")]  # type: ignore[union-attr]
+    assert bench.messages[2].content == [TextContent("")]
 
 
 def test_agent_check_29_misuse():
@@ -142,7 +142,7 @@ def test_agent_check_31_reset():
 def test_agent_check_31_the_system_prompt_is_read_only():
     agent = Agent(model=FauxProvider().model, system_prompt="SP")
     with pytest.raises(AttributeError):
-        agent.state.system_prompt = "other"  # type: ignore[misc]
+        agent.state.system_prompt = "other"
 
 
 def test_a_transcript_with_a_system_message_ignores_the_prompt():

@@ -176,7 +176,7 @@ def test_agent_check_27_a_prepared_context_replaces_messages_and_tools():
     bench.prompt()
     assert [m.role for m in bench.provider.requests[0].messages] == ["user"]
     assert not bench.results[0].is_error
-    assert [m.role for m in bench.messages][:3] == ["system", "user", "assistant"]  # type: ignore[union-attr]
+    assert [m.role for m in bench.messages][:3] == ["system", "user", "assistant"]
 
 
 def test_agent_check_28_order_of_callbacks():
@@ -300,7 +300,7 @@ def test_agent_check_38_what_is_sent_is_not_what_is_stored():
     bench = Bench([says("a")], hooks=hooks, tools=[], convert_to_llm=convert)
     bench.prompt([NoticeMessage("n"), user("q")])
     assert converted == [3]
-    assert [m.role for m in bench.messages] == ["notification", "user", "assistant"]  # type: ignore[union-attr]
+    assert [m.role for m in bench.messages] == ["notification", "user", "assistant"]
     assert [m.role for m in bench.provider.requests[0].messages] == ["user", "user"]
 
 
@@ -311,7 +311,7 @@ def test_agent_check_38_the_default_converter_drops_custom_roles():
 
 
 def test_a_converter_that_lets_a_custom_message_through_is_told():
-    bench = Bench([says("a")], tools=[], convert_to_llm=lambda messages: messages)  # type: ignore[arg-type,return-value]
+    bench = Bench([says("a")], tools=[], convert_to_llm=lambda messages: messages)
     last = bench.prompt([NoticeMessage("n")])
     assert last is not None
     assert last.error_message is not None
@@ -346,7 +346,7 @@ def test_messages_that_could_not_be_delivered_go_back_to_their_queue():
         steering_mode="all",
     )
     bench.prompt()
-    assert [m.content[0].text for m in bench.agent.steering_queue] == ["S1", "S2"]  # type: ignore[union-attr]
+    assert [m.content[0].text for m in bench.agent.steering_queue] == ["S1", "S2"]
     bench.agent.hooks.prepare_next_turn = None
     bench.prompt([])
     assert bench.trace.endswith("AS TS U(S1) U(S2) A<T>stop TE(stop) AE[uua]")
@@ -378,7 +378,7 @@ def test_a_listener_that_fails_at_an_injected_message_keeps_it_once(nth: int):
     bench.prompt()
     assert len(bench.agent.steering_queue) == 2 - nth
     bench.prompt("again")
-    texts = [m.content[0].text for m in bench.messages if m.role == "user"]  # type: ignore[union-attr]
+    texts = [m.content[0].text for m in bench.messages if m.role == "user"]
     assert sorted(texts) == ["S1", "S2", "again", "q"]
 
 
@@ -391,7 +391,7 @@ def test_messages_taken_by_continue_are_not_lost_either():
     bench.on(AgentStartEvent, fail)
     asyncio.run(bench.agent.continue_())
     assert len(bench.agent.follow_up_queue) == 1
-    assert bench.messages[-1].error_message == "listener"  # type: ignore[union-attr]
+    assert bench.messages[-1].error_message == "listener"
 
 
 def test_a_partial_answer_is_kept_when_a_listener_breaks_the_run():

@@ -134,7 +134,7 @@ class Stage:
             for block in m.tool_calls
         ]
         assert [result.tool_call_id for result in self.bench.results] == calls
-        sent = transform_messages(messages, self.bench.provider.model)  # type: ignore[arg-type]
+        sent = transform_messages(messages, self.bench.provider.model)
         kept = [m for m in sent if isinstance(m, ToolResultMessage)]
         assert [id(m) for m in kept] == [id(m) for m in self.bench.results]
         assert all(NO_RESULT_TEXT not in str(m.content) for m in kept)
