@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from pi_ai.json_text import find_unwritable
 from pi_ai.types import (
@@ -98,19 +98,43 @@ def check_tools(place: str, tools: Iterable[object]) -> None:
         _check_schema(f"{here}.parameters", tool.parameters)
 
 
+_TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
+
+
 def _check_schema(place: str, schema: JsonObject) -> None:
-    """The root of a parameter schema; what is inside it is the validator's to judge."""
+    """What every provider would refuse of a schema; the rest is for the validator to judge."""
     kind: object = schema.get("type", "object")
     if kind != "object":
         raise ValueError(f'{place}.type: expected "object", found {kind!r}')
-    properties: object = schema.get("properties", {})
-    if not isinstance(properties, dict):
-        raise ValueError(f"{place}.properties: expected an object, found {_kind(properties)}")
-    required: Any = schema.get("required", [])
+    if fault := _schema_fault(schema):
+        raise ValueError(f"{place}{fault}")
+
+
+def _schema_fault(schema: JsonObject) -> str | None:
+    """What is wrong with a schema or one inside it, behind its place; None if it reads well."""
+    kind: object = schema.get("type", "object")
+    kinds = cast("list[object]", kind) if isinstance(kind, list) else [kind]
+    if unknown := [each for each in kinds if each not in _TYPES]:
+        return f".type: expected one of {', '.join(sorted(_TYPES))}, found {unknown[0]!r}"
+    required: object = schema.get("required", [])
     if not isinstance(required, list) or not all(
         isinstance(name, str) for name in cast("list[object]", required)
     ):
-        raise ValueError(f"{place}.required: expected a list of names, found {required!r}")
+        return f".required: expected a list of names, found {required!r}"
+    properties: object = schema.get("properties", {})
+    if not isinstance(properties, dict):
+        return f".properties: expected an object, found {_kind(properties)}"
+    inner = {f".properties.{name}": each for name, each in cast("JsonObject", properties).items()}
+    if "items" in schema and not isinstance(schema["items"], list):
+        inner[".items"] = schema["items"]
+    for place, each in inner.items():
+        if isinstance(each, bool):
+            continue
+        if not isinstance(each, dict):
+            return f"{place}: expected a schema, found {_kind(each)}"
+        if fault := _schema_fault(cast("JsonObject", each)):
+            return f"{place}{fault}"
+    return None
 
 
 def _require(place: str, name: str, value: object, kind: type) -> None:

@@ -422,6 +422,10 @@ class StreamOptions(TypedDict, total=False):
     """Provider settings that win over the process environment; empty values are ignored."""
     headers: Mapping[str, str | None] | None
     """Extra request headers; they win over all others, None removes one."""
+    transform_headers: (
+        Callable[[dict[str, str]], Mapping[str, str] | Awaitable[Mapping[str, str]]] | None
+    )
+    """Sees the merged headers last, credentials included, and gives those to send."""
     identity: Identity | None
     """The application to name to the provider; none by default."""
     reasoning: Reasoning | None

@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
     "thinking_budgets": {"low": 5},
     "max_tokens": 1,
     "deferred": {"window": "1h"},
+    "transform_headers": dict,
     "temperature": 0,
     "tool_choice": "auto",
     "sampling_params": {"top_p": 0.5},
@@ -170,6 +171,16 @@ IMAGE = ImageContent("aGk=", "image/png")
             Context(tools=[Tool("t", "d", {"required": "x"})]),
             ValueError,
             r"parameters.required: expected a list of names, found 'x'",
+        ),
+        (
+            Context(tools=[Tool("t", "d", {"properties": {"a": {"type": "strng"}}})]),
+            ValueError,
+            r"tools\[0\].parameters.properties.a.type: expected one of array, .*found 'strng'",
+        ),
+        (
+            Context(tools=[Tool("t", "d", {"properties": {"a": {"items": 5}}})]),
+            ValueError,
+            r"tools\[0\].parameters.properties.a.items: expected a schema, found int",
         ),
         (
             Context([SystemMessage("", tools_added=[Tool("t", "d", None)])]),

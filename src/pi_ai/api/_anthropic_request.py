@@ -15,6 +15,7 @@ from pi_ai.api._anthropic_messages import build_messages, text_block
 from pi_ai.api._anthropic_options import AnthropicOptions
 from pi_ai.api._anthropic_thinking import effort_message, resolve_thinking, thinking_fields
 from pi_ai.api._anthropic_tools import ToolWriter, resolve_initial_tools
+from pi_ai.api._options import require_messages
 from pi_ai.subscription import ClaudeSubscription
 from pi_ai.transcript import (
     get_current_tools,
@@ -69,6 +70,7 @@ def build_request(
     marker = _cache_marker(retention, compat)
     effort = (thinking.effort or "high") if compat.effort_in_place else None
     sent = build_messages(model, transcript, compat, writer)
+    require_messages(sent)
     _finish_messages(sent, marker, effort)
     body: JsonObject = {"model": model.id, "messages": sent, "max_tokens": thinking.max_tokens}
     body["stream"] = True

@@ -14,6 +14,7 @@ from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._completions_messages import build_messages
 from pi_ai.api._completions_reasoning import reasoning_fields, thinking_budget
 from pi_ai.api._completions_tools import declare_tool, resolve_grammar_inputs
+from pi_ai.api._options import require_messages
 from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
 from pi_ai.http.transport import merge_headers
 from pi_ai.identity import copilot_headers, identity_headers
@@ -88,6 +89,7 @@ def build_request(
     tools, folded = resolve_transcript_tools(transcript, in_place)
     inputs = resolve_grammar_inputs(get_declared_tools(messages), compat)
     sent = build_messages(model, transcript, compat, grammar_inputs=inputs, folded_messages=folded)
+    require_messages(sent)
     body: JsonObject = {"model": model.id, "messages": sent, "stream": True}
     session_id = options.get("session_id") if retention != "none" else None
     body.update(_cache_fields(model, compat, session_id, retention))

@@ -124,7 +124,7 @@ async def exchange(
     options = call.options
     request = HttpRequest(
         url=url,
-        headers={**headers, "Content-Type": "application/json"},
+        headers=await _headers(call, {**headers, "Content-Type": "application/json"}),
         body=_encoded(await _payload(call, body)),
         header_timeout_ms=options.get("timeout_ms", _DEFAULT_TIMEOUT_MS),
         idle_timeout_ms=options.get("idle_timeout_ms", _DEFAULT_IDLE_TIMEOUT_MS),
@@ -159,6 +159,14 @@ def _encoded(body: JsonObject) -> bytes:
     except TypeError as error:
         fault = find_unwritable(body) or f": {error}"
         raise ValueError(f"The request body cannot be written as JSON: body{fault}") from error
+
+
+async def _headers(call: Call[Struct], headers: dict[str, str]) -> Mapping[str, str]:
+    hook = call.options.get("transform_headers")
+    if hook is None:
+        return headers
+    changed = hook(headers)
+    return await changed if inspect.isawaitable(changed) else changed
 
 
 async def _payload(call: Call[Struct], body: JsonObject) -> JsonObject:

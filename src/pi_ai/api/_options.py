@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from pi_ai.auth.resolve import has_credential_header
 from pi_ai.env import get_provider_env
 from pi_ai.errors import ModelsError
 from pi_ai.provider import Call
-from pi_ai.types import CacheRetention
+from pi_ai.types import CacheRetention, JsonObject
 
-__all__ = ("require_adapter_options", "require_credentials", "resolve_cache_retention")
+__all__ = (
+    "require_adapter_options",
+    "require_credentials",
+    "require_messages",
+    "resolve_cache_retention",
+)
 
 
 def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
@@ -31,6 +38,12 @@ def require_adapter_options(call: Call[Struct], kind: type[Struct]) -> None:
             f"adapter: expected {kind.__name__} for {call.model.api}, "
             f"found {type(call.adapter).__name__}"
         )
+
+
+def require_messages(sent: Sequence[JsonObject]) -> None:
+    """Raise ValueError for a request that says nothing, which no provider answers."""
+    if not sent:
+        raise ValueError("context.messages: expected at least one message with content, found none")
 
 
 def require_credentials(call: Call[Struct]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pi_ai import AbortController, Model, Models
+from pi_ai import AbortController, Context, Model, Models
 from pi_ai.api._exchange import join_url
 from pi_ai.api.anthropic_messages import AnthropicOptions
 from pi_ai.api.openai_completions import CompletionsOptions
@@ -470,3 +470,32 @@ def test_path_goes_behind_the_base_url_and_before_its_query(
     base: str, query: str, wanted: str
 ) -> None:
     assert join_url(base, "chat", query) == wanted
+
+
+@pytest.mark.parametrize("model", [C, M], ids=["anthropic", "completions"])
+def test_a_context_without_messages_sends_nothing(model: Model) -> None:
+    got = exchange(model, context=Context())
+    assert got.requests == []
+    assert [event.type for event in got.events] == ["error"]
+    assert got.message.error_message == (
+        "context.messages: expected at least one message with content, found none"
+    )
+
+
+@pytest.mark.parametrize("model", [C, M], ids=["anthropic", "completions"])
+def test_transform_headers_has_the_last_word(model: Model) -> None:
+    def sign(headers: dict[str, str]) -> dict[str, str]:
+        assert headers["x-own"] == "1"
+        return {**headers, "X-Signed": str(len(headers))}
+
+    got = exchange(model, headers={"x-own": "1"}, transform_headers=sign)
+    assert got.request.headers["x-signed"].isdigit()
+    assert got.message.text == "ok"
+
+
+def test_a_payload_that_is_no_json_names_its_place() -> None:
+    got = exchange(M, on_payload=lambda body, _model: {**body, "x": [object()]})
+    assert got.requests == []
+    assert got.message.error_message == (
+        "The request body cannot be written as JSON: body.x[0]: expected JSON, found object"
+    )
