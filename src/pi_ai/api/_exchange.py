@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Protocol, cast
 
 from msgspec import Struct
@@ -107,19 +107,20 @@ def _as_json(data: bytes) -> JsonValue:
         return data.decode("utf-8", "replace")
 
 
-@asynccontextmanager
 async def exchange(
     call: Call[Struct],
+    stack: AsyncExitStack,
     *,
     url: str,
     headers: Mapping[str, str],
     body: JsonObject,
     error_text: ErrorText,
-) -> AsyncGenerator[Exchange, None]:
+) -> Exchange:
     """POST `body` and give the response, once a status of 2xx was received.
 
-    Retries as the options say. Raises `ProviderStatusError` with `error_text` for other statuses,
-    and what the caller's `on_payload` and `on_response` raise.
+    Leaving `stack` ends the exchange. The body is not kept while the answer streams: it may be
+    large, and so may be the number of streams. Retries as the options say. Raises
+    `ProviderStatusError` with `error_text` for other statuses, and what the caller's hooks raise.
     """
     options = call.options
     request = HttpRequest(
@@ -130,27 +131,26 @@ async def exchange(
         idle_timeout_ms=options.get("idle_timeout_ms", _DEFAULT_IDLE_TIMEOUT_MS),
     )
     max_delay_ms = options.get("max_retry_delay_ms")
-    async with AsyncExitStack() as stack:
 
-        async def send() -> HttpResponse:
-            async with AsyncExitStack() as attempt:
-                response = await attempt.enter_async_context(call.transport.post(request))
-                await _observe(
-                    options.get("on_response"),
-                    ProviderResponse(response.status, dict(response.headers)),
-                    call,
-                )
-                if not 200 <= response.status < 300:
-                    raise await _status_error(response, error_text)
-                stack.push_async_exit(attempt.pop_all())
-            return response
+    async def send() -> HttpResponse:
+        async with AsyncExitStack() as attempt:
+            response = await attempt.enter_async_context(call.transport.post(request))
+            await _observe(
+                options.get("on_response"),
+                ProviderResponse(response.status, dict(response.headers)),
+                call,
+            )
+            if not 200 <= response.status < 300:
+                raise await _status_error(response, error_text)
+            stack.push_async_exit(attempt.pop_all())
+        return response
 
-        response = await retry_request(
-            send,
-            max_retries=options.get("max_retries") or 0,
-            max_delay_ms=_DEFAULT_MAX_RETRY_DELAY_MS if max_delay_ms is None else max_delay_ms,
-        )
-        yield Exchange(response)
+    response = await retry_request(
+        send,
+        max_retries=options.get("max_retries") or 0,
+        max_delay_ms=_DEFAULT_MAX_RETRY_DELAY_MS if max_delay_ms is None else max_delay_ms,
+    )
+    return Exchange(response)
 
 
 def _encoded(body: JsonObject) -> bytes:

@@ -6,7 +6,7 @@ Source: providers spec, sections 5.6 to 5.8; https://docs.anthropic.com/en/api/m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import cast
 
 import msgspec
@@ -76,22 +76,9 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
     """One request over `anthropic-messages`. See `pi_ai.provider.Adapter`."""
     require_adapter_options(call, AnthropicOptions)
     require_credentials(call)
-    session_id = call.options.get("session_id")
-    request = _build(call, prefers_strict=not call.memory.recalls(session_id, _NO_STRICT))
     message = call.message
-    if request.effort:
-        message.set_provider_thinking_level(request.effort)
     async with AsyncExitStack() as stack:
-        try:
-            response = await stack.enter_async_context(_send(call, request))
-        except ProviderStatusError as error:
-            if not (request.relaxable and _exceeds_strict_limits(error)):
-                raise
-            call.memory.remember(session_id, _NO_STRICT)
-            message.add_diagnostic(_strict_fallback(error))
-            request = _build(call, prefers_strict=False)
-            response = await stack.enter_async_context(_send(call, request))
-        decoder = Decoder(message, request)
+        response, decoder = await _open(call, stack)
         yield [message.start()]
         if response.status == 204:
             raise ProviderProtocolError(
@@ -101,6 +88,29 @@ async def stream(call: Call[AnthropicOptions]) -> EventBatches:
             async for events in batches:
                 yield events
     decoder.close()
+
+
+async def _open(call: Call[AnthropicOptions], stack: AsyncExitStack) -> tuple[Exchange, Decoder]:
+    """Send the request, once more without strict tools if the server cannot compile them.
+
+    Gives the accepted response and what reads it.
+    """
+    session_id = call.options.get("session_id")
+    request = _build(call, prefers_strict=not call.memory.recalls(session_id, _NO_STRICT))
+    if request.effort:
+        call.message.set_provider_thinking_level(request.effort)
+    try:
+        response = await _send(call, stack, request)
+    except ProviderStatusError as error:
+        if not (request.relaxable and _exceeds_strict_limits(error)):
+            raise
+        call.memory.remember(session_id, _NO_STRICT)
+        call.message.add_diagnostic(_strict_fallback(error))
+        request = _build(call, prefers_strict=False)
+        response = await _send(call, stack, request)
+    # A subscription knows tools by names of its own; the answer's are put back.
+    names = [tool.name for tool in request.tools] if request.subscription else []
+    return response, Decoder(call.message, names)
 
 
 def _build(call: Call[AnthropicOptions], *, prefers_strict: bool) -> AnthropicRequest:
@@ -117,11 +127,12 @@ def _build(call: Call[AnthropicOptions], *, prefers_strict: bool) -> AnthropicRe
     )
 
 
-def _send(
-    call: Call[AnthropicOptions], request: AnthropicRequest
-) -> AbstractAsyncContextManager[Exchange]:
-    return exchange(
+async def _send(
+    call: Call[AnthropicOptions], stack: AsyncExitStack, request: AnthropicRequest
+) -> Exchange:
+    return await exchange(
         call,
+        stack,
         url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "v1/messages", "beta=true"),
         headers=request.headers,
         body=request.body,
@@ -167,12 +178,15 @@ def _stream_error(record: SseRecord) -> ProviderError:
 
 
 class Decoder:
-    """Records in, events out. Owns no socket and no clock."""
+    """Records in, events out. Owns no socket and no clock.
 
-    def __init__(self, message: MessageBuilder, request: AnthropicRequest) -> None:
+    Tool names are given back in the spelling of `tool_names`, if they differ from one only in case.
+    """
+
+    def __init__(self, message: MessageBuilder, tool_names: Sequence[str]) -> None:
         self.finished = False
         self._message = message
-        self._request = request
+        self._tool_names = {name.lower(): name for name in reversed(tool_names)}
         self._started = False
         self._blocks: dict[int, tuple[int, str]] = {}
         self._failure: str | None = None
@@ -310,11 +324,7 @@ class Decoder:
         return [event]
 
     def _declared_name(self, name: str) -> str:
-        """A subscription's tool name back in the caller's spelling."""
-        if not self._request.subscription:
-            return name
-        own = (tool.name for tool in self._request.tools if tool.name.lower() == name.lower())
-        return next(own, name)
+        return self._tool_names.get(name.lower(), name)
 
     def _delta(self, index: int, delta: BlockPiece) -> Sequence[AssistantEvent]:
         known = self._blocks.get(index)

@@ -7,7 +7,7 @@ https://platform.openai.com/docs/api-reference/chat-streaming.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from pi_ai.api._completions_records import (
     UsageRecord,
 )
 from pi_ai.api._completions_request import CompletionsOptions, build_request
-from pi_ai.api._exchange import decoded, error_code, exchange, join_url
+from pi_ai.api._exchange import Exchange, decoded, error_code, exchange, join_url
 from pi_ai.api._options import (
     require_adapter_options,
     require_credentials,
@@ -60,27 +60,10 @@ async def stream(call: Call[CompletionsOptions]) -> EventBatches:
     """One request over `openai-completions`. See `pi_ai.provider.Adapter`."""
     require_adapter_options(call, CompletionsOptions)
     require_credentials(call)
-    compat = CompletionsCompat(call.model)
-    request = build_request(
-        call.model,
-        call.messages,
-        call.options,
-        call.adapter,
-        compat=compat,
-        api_key=call.api_key,
-        extra_headers=call.headers,
-        retention=resolve_cache_retention(call),
-    )
     message = call.message
     message.ends_blocks_on_abort = True
-    decoder = Decoder(message, compat, request.grammar_inputs)
-    async with exchange(
-        call,
-        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "chat/completions"),
-        headers=request.headers,
-        body=request.body,
-        error_text=_error_text,
-    ) as response:
+    async with AsyncExitStack() as stack:
+        response, decoder = await _open(call, stack)
         yield [message.start()]
         if response.status == 204:
             raise ProviderProtocolError(
@@ -94,6 +77,33 @@ async def stream(call: Call[CompletionsOptions]) -> EventBatches:
             decoder.sign()
     yield [*decoder.end_calls(), *message.end_open_blocks()]
     decoder.close()
+
+
+async def _open(call: Call[CompletionsOptions], stack: AsyncExitStack) -> tuple[Exchange, Decoder]:
+    """Send the request; gives the accepted response and what reads it."""
+    compat = CompletionsCompat(call.model)
+    request = build_request(
+        call.model,
+        call.messages,
+        call.options,
+        call.adapter,
+        compat=compat,
+        api_key=call.api_key,
+        extra_headers=call.headers,
+        retention=resolve_cache_retention(call),
+    )
+    decoder = Decoder(
+        call.message, request.grammar_inputs, needs_finish_reason=bool(compat.finish_reason)
+    )
+    response = await exchange(
+        call,
+        stack,
+        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "chat/completions"),
+        headers=request.headers,
+        body=request.body,
+        error_text=_error_text,
+    )
+    return response, decoder
 
 
 def _error_text(status: int, body: bytes) -> str:
@@ -133,18 +143,20 @@ class Decoder:
     """Records in, events out. Owns no socket and no clock.
 
     There is at most one text and one thinking block; all blocks end together, after the stream.
-    `grammar_inputs`: for each tool with a grammar, the parameter that takes the text.
+    `grammar_inputs`: for each tool with a grammar, the parameter that takes the text. Without
+    `needs_finish_reason`, a stream may end without saying why.
     """
 
     def __init__(
         self,
         message: MessageBuilder,
-        compat: CompletionsCompat,
         grammar_inputs: Mapping[str, str] = MappingProxyType({}),
+        *,
+        needs_finish_reason: bool = True,
     ) -> None:
         self.finished = False
         self._message = message
-        self._compat = compat
+        self._needs_finish_reason = needs_finish_reason
         self._text: int | None = None
         self._thinking: int | None = None
         self._details: list[JsonObject] = []
@@ -255,7 +267,7 @@ class Decoder:
         if self._failure is not None:
             raise ProviderError(self._failure)
         if self._stop_reason is None:
-            if self._compat.finish_reason:
+            if self._needs_finish_reason:
                 raise ProviderProtocolError("Stream ended without finish_reason", retryable=True)
             self._message.stop("toolUse" if self._calls.any else "stop")
 

@@ -50,6 +50,7 @@ class AiohttpTransport:
         session = await self._session()
         raw = await _send(session, request)
         response = AiohttpResponse(raw, request.idle_timeout_ms)
+        del request  # its body is not needed while the answer streams
         try:
             yield response
         except BaseException:
