@@ -69,8 +69,11 @@ class Exchange:
         decoder = SseDecoder()
         async with aclosing(self._response.chunks()) as chunks:
             async for chunk in chunks:
-                if records := decoder.feed(chunk):
+                records = decoder.feed(chunk)
+                del chunk  # nothing of it is kept while the next one is awaited
+                if records:
                     yield records
+                del records
         if records := decoder.end():
             yield records
 
@@ -82,6 +85,7 @@ async def decoded(call: Call[Struct], response: Exchange, decoder: RecordDecoder
         async for records in batches:
             events: list[AssistantEvent] = []
             failure: Exception | None = None
+            record = None
             try:
                 for record in records:
                     if decoder.finished:
@@ -91,8 +95,10 @@ async def decoded(call: Call[Struct], response: Exchange, decoder: RecordDecoder
                     events += decoder.feed(record)
             except Exception as error:  # noqa: BLE001  # raised again, behind the events before it
                 failure = error
+            del records, record  # not kept while the next read is awaited
             if events:
                 yield events
+            del events
             if failure is not None:
                 raise failure
             if decoder.finished:

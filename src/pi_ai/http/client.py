@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+import os
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -28,11 +29,14 @@ _LARGE_BODY_BYTES = 1 << 20
 # Servers behind several proxies send long headers (policies, traces); aiohttp's limit is 8 KB.
 _HEADER_LINE_BYTES = 1 << 16
 # How often a waiting response is looked at, and how soon again when its connection seems gone.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.05
 # How long the end of a body may keep an otherwise finished exchange, so that its connection can
 # be used again: most servers send the last bytes of a stream together with its end marker.
 _DRAIN_SECONDS = 0.05
+
+# Looked at first: collecting every proxy setting walks through the whole environment.
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 class AiohttpTransport:
@@ -157,6 +161,7 @@ class AiohttpResponse:
                 if not chunk:
                     return
                 yield chunk
+                del chunk  # not kept while the next one is awaited
         except (aiohttp.ClientError, OSError) as error:
             raise _lost(error) from error
         finally:
@@ -266,9 +271,9 @@ def _cause_text(error: BaseException) -> str:
 
 def _proxy_for(url: str) -> str | None:
     """The proxy that the environment names for this URL, if any."""
-    proxies = urllib.request.getproxies_environment()
-    if not proxies:
+    if not any(name in os.environ for name in _PROXY_VARIABLES):
         return None
+    proxies = urllib.request.getproxies_environment()
     parts = urlsplit(url)
     host = parts.hostname or ""
     if urllib.request.proxy_bypass(host):  # by the environment alone, as there are proxies in it

@@ -76,8 +76,9 @@ class SseDecoder:
         for line in lines:
             if not line:
                 if self._data:
-                    records.append(SseRecord(self._event, b"\n".join(self._data)))
-                    self._data = []
+                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    records.append(SseRecord(self._event, data))
+                    self._data.clear()
                 self._event = ""
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
