@@ -31,6 +31,7 @@ __all__ = (
     "UsageRecord",
     "is_known",
     "read",
+    "read_delta",
 )
 
 
@@ -159,6 +160,19 @@ _READERS: dict[str, msgspec.json.Decoder[Struct]] = {
 def is_known(event: str) -> bool:
     """Whether records of this name are read; others may come at any time and mean nothing."""
     return event in _READERS
+
+
+_DELTA_READER = msgspec.json.Decoder(BlockDelta)
+
+
+def read_delta(record: SseRecord) -> BlockDelta:
+    """A record named `content_block_delta`, as nearly all are. Raises as `read` does."""
+    try:
+        return _DELTA_READER.decode(record.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        delta = read(record)
+        assert isinstance(delta, BlockDelta)
+        return delta
 
 
 def read(record: SseRecord) -> Struct:

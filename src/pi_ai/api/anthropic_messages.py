@@ -13,7 +13,6 @@ import msgspec
 
 from pi_ai.api._anthropic_options import AnthropicOptions
 from pi_ai.api._anthropic_records import (
-    BlockDelta,
     BlockPiece,
     BlockRecord,
     BlockStart,
@@ -25,6 +24,7 @@ from pi_ai.api._anthropic_records import (
     UsageRecord,
     is_known,
     read,
+    read_delta,
 )
 from pi_ai.api._anthropic_request import AnthropicRequest, build_request
 from pi_ai.api._exchange import Exchange, decoded, error_code, exchange, join_url
@@ -195,13 +195,14 @@ class Decoder:
 
     def feed(self, record: SseRecord) -> Sequence[AssistantEvent]:
         """The events of one record. Raises `ProviderError` when the server reports a failure."""
+        if record.event == "content_block_delta" and not self.finished:
+            piece = read_delta(record)
+            return () if piece.delta is None else self._delta(piece.index, piece.delta)
         if record.event == "error":
             raise _stream_error(record)
         if not is_known(record.event) or self.finished:
             return ()
         match read(record):
-            case BlockDelta(index=index, delta=BlockPiece() as delta):
-                return self._delta(index, delta)
             case BlockStart(index=index, content_block=BlockRecord() as block):
                 return self._block_start(index, block)
             case BlockStop(index=index):

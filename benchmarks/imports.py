@@ -1,0 +1,189 @@
+"""What an import costs, ours beside peers, and how soon the RPC server answers. See README.md.
+
+python benchmarks/imports.py [--quick] [--runs N] [--subjects ours,bare] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from peers import SUBJECTS, InstallError, child_environment, prepare
+from report import Failure, cell, machine, table, write_section
+
+_RUN_SECONDS = 120
+_INTERPRETER = "(interpreter alone)"
+
+# The peak comes from the child's own view: `ru_maxrss` of a child begins at its parent's size.
+_IMPORT = """
+import {names}
+import time
+cpu = time.process_time()
+try:
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+except OSError:
+    import resource, sys
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak // 1024 if sys.platform == "darwin" else peak
+print(cpu, peak)
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row: an interpreter and what it imports."""
+
+    label: str
+    python: str
+    names: str
+
+
+@dataclass
+class Cost:
+    """What every fresh interpreter took: CPU in milliseconds, peak memory in MB."""
+
+    cpu_ms: list[float] = field(default_factory=list)
+    peak_mb: list[float] = field(default_factory=list)
+    wall_ms: list[float] = field(default_factory=list)
+
+
+def find_targets(wanted: list[str]) -> tuple[list[Target], list[str]]:
+    """The rows, and why others are missing."""
+    targets = [Target(_INTERPRETER, sys.executable, "sys")]
+    missing: list[str] = []
+    for subject in SUBJECTS:
+        if subject.name not in wanted or not subject.imports:
+            continue
+        try:
+            environment = prepare(subject)
+        except InstallError as error:
+            missing.append(f"- {subject.name}: not measured: {error}")
+            continue
+        who = f"{subject.name} {environment.version}"
+        targets += [
+            Target(f"{who}: `import {names}`", environment.command[0], names)
+            for names in subject.imports
+        ]
+    return targets, missing
+
+
+def measure_import(target: Target, cost: Cost) -> None:
+    """One fresh interpreter. Raises RuntimeError with one line that says what failed."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [target.python, "-c", _IMPORT.format(names=target.names)],
+        capture_output=True,
+        text=True,
+        timeout=_RUN_SECONDS,
+        env=child_environment(),
+        check=False,
+    )
+    wall = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1][:200])
+    cpu, peak = done.stdout.split()[-2:]
+    cost.cpu_ms.append(float(cpu) * 1000)
+    cost.peak_mb.append(float(peak) / 1024)
+    cost.wall_ms.append(wall * 1000)
+
+
+def measure_rpc(cost: Cost) -> None:
+    """One RPC server in an empty home, from its start to its answer to `get_state`."""
+    with tempfile.TemporaryDirectory() as home:
+        started = time.perf_counter()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "pi_sdk.rpc"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=home,
+            env=child_environment() | {"HOME": home, "ANTHROPIC_API_KEY": "key"},
+        )
+        assert server.stdin
+        assert server.stdout
+        try:
+            server.stdin.write(b'{"id":"1","type":"get_state"}\n')
+            server.stdin.flush()
+            answer = json.loads(server.stdout.readline())
+            wall = time.perf_counter() - started
+            if not answer.get("success"):
+                raise RuntimeError(f"get_state failed: {answer}")
+            cpu, peak = _usage_of(server.pid)
+        finally:
+            server.stdin.close()
+            server.wait(timeout=_RUN_SECONDS)
+            server.stdout.close()
+    cost.cpu_ms.append(cpu)
+    cost.peak_mb.append(peak)
+    cost.wall_ms.append(wall * 1000)
+
+
+def _usage_of(pid: int) -> tuple[float, float]:
+    """CPU in milliseconds and peak memory in MB of a running process; Linux only."""
+    cpu = 0.0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        cpu += int((thread / "schedstat").read_text(encoding="ascii").split()[0]) / 1e6
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return cpu, peak / 1024
+
+
+def main() -> None:
+    """Parse the command line, install, measure, print."""
+    parser = argparse.ArgumentParser(description="What imports and the RPC server's start cost.")
+    parser.add_argument("--quick", action="store_true", help="three interpreters each")
+    parser.add_argument("--runs", type=int, help="how many interpreters each (default 15)")
+    parser.add_argument("--subjects", help=f"some of {','.join(s.name for s in SUBJECTS)}")
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    options = parser.parse_args()
+    runs = options.runs or (3 if options.quick else 15)
+    wanted = options.subjects.split(",") if options.subjects else [s.name for s in SUBJECTS]
+    targets, notes = find_targets(wanted)
+    costs: dict[Target, Cost | Failure] = {target: Cost() for target in targets}
+    rpc = Cost()
+    for run in range(runs + 1):  # the first fills the caches of the disk and of bytecode
+        print(f"imports: run {run} of {runs}", file=sys.stderr)
+        for target in targets:
+            cost = costs[target]
+            if isinstance(cost, Cost):
+                try:
+                    measure_import(target, cost if run else Cost())
+                except (RuntimeError, subprocess.TimeoutExpired) as error:
+                    costs[target] = Failure(error)
+                    notes.append(f"- {target.label}: failed: {error}")
+        if "ours" in wanted and os.path.exists("/proc/self/schedstat"):
+            measure_rpc(rpc if run else Cost())
+    text = report(costs, rpc, notes, runs)
+    print(text)
+    if options.write:
+        write_section("imports", text)
+
+
+def report(costs: dict[Target, Cost | Failure], rpc: Cost, notes: list[str], runs: int) -> str:
+    """The tables of README.md."""
+    rows: list[list[str]] = []
+    for target, cost in costs.items():
+        if isinstance(cost, Failure):
+            rows.append([target.label, "failed", "failed", "failed"])
+        else:
+            rows.append(
+                [target.label, cell(cost.cpu_ms, 0), cell(cost.peak_mb), cell(cost.wall_ms, 0)]
+            )
+    header = ["fresh interpreter", "CPU, ms", "peak memory, MB", "wall, ms"]
+    parts = [f"Medians of {runs}. {machine()}.", "", table(header, rows)]
+    if rpc.cpu_ms:
+        row = ["`python -m pi_sdk.rpc`, start to first response"]
+        row += [cell(rpc.cpu_ms, 0), cell(rpc.peak_mb), cell(rpc.wall_ms, 0)]
+        parts += ["", table(["server", *header[1:]], [row])]
+    return "\n".join([*parts, *(["", *notes] if notes else [])])
+
+
+if __name__ == "__main__":
+    main()

