@@ -27,7 +27,7 @@ from pi_sdk.resources import ContextFile, read_context_files, read_prompt_file
 from pi_sdk.system_prompt import build_sections
 from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
-from pi_tools import ToolOptions, create_coding_tools
+from pi_tools import BashToolOptions, ToolOptions, create_coding_tools
 
 __all__ = ("AgentCreation", "create_agent")
 
@@ -181,7 +181,7 @@ def _assemble(
 ) -> AgentSession:
     models = options.models or _user_models(agent_dir)
     tools = select_tools(
-        create_coding_tools(cwd, options.tool_options),
+        create_coding_tools(cwd, _tool_options(options, agent_dir)),
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
@@ -232,6 +232,13 @@ def _append_system_prompt(options: _Options, agent_dir: Path) -> Sequence[str]:
     if options.append_system_prompt:
         return options.append_system_prompt
     return [read_prompt_file(agent_dir / "APPEND_SYSTEM.md") or ""]
+
+
+def _tool_options(options: _Options, agent_dir: Path) -> ToolOptions:
+    """The caller's tool options; programs of the user's agent directory are on bash's path."""
+    given = options.tool_options or ToolOptions()
+    bash: BashToolOptions = {"bin_dir": agent_dir / "bin", **given.get("bash", {})}
+    return {**given, "bash": bash}
 
 
 def _sections(

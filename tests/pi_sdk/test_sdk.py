@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from pi_ai import Models
+from pi_ai import Models, ToolResultMessage
+from pi_ai.testing import FauxProvider, faux_message
+from pi_ai.testing.faux import faux_tool_call
+from pi_ai.transcript import content_text
 from pi_sdk import ModelChoiceError, SdkError, SessionCwdError, create_agent
 from pi_session import SessionFormatError, SessionLockedError, SessionManager
 
@@ -366,3 +369,26 @@ def test_sdk_check_41_a_mixed_tool_list_is_refused_and_the_session_given_up(proj
         "Invalid tools option: tool names cannot be mixed with +name or -name entries"
     )
     assert manager.read_only
+
+
+def test_bash_finds_programs_of_the_agent_directory(tmp_path: Path) -> None:
+    program = tmp_path / "agent" / "bin" / "of-the-agent"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho found\n")
+    program.chmod(0o755)
+    call = faux_tool_call("bash", {"command": "of-the-agent"}, call_id="c")
+    faux = FauxProvider([faux_message(call), faux_message("ok")])
+
+    async def run() -> str:
+        async with create_agent(
+            model=faux.model,
+            models=faux.models,
+            cwd=tmp_path,
+            agent_dir=tmp_path / "agent",
+            session_manager=SessionManager.in_memory(tmp_path),
+        ) as agent:
+            await agent.prompt("go")
+            [result] = [m for m in agent.messages if isinstance(m, ToolResultMessage)]
+            return content_text(result.content)
+
+    assert asyncio.run(run()) == "found\n"
