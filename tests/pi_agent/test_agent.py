@@ -20,7 +20,7 @@ from pi_agent import (
     ToolResult,
 )
 from pi_ai import ImageContent, SystemMessage, TextContent, get_model
-from pi_ai.testing.faux import FauxProvider
+from pi_ai.testing import FauxProvider
 from support.agent_traces import (
     Bench,
     CustomMessage,

@@ -426,7 +426,7 @@ def test_a_run_cancelled_before_its_first_step_leaves_the_agent_usable():
 SCRIPT = """
     import asyncio, sys
     from pi_agent import Agent, ToolContext, tool
-    from pi_ai.testing.faux import FauxProvider, faux_message, faux_tool_call
+    from pi_ai.testing import FauxProvider, faux_message, faux_tool_call
 
     @tool
     async def forever(ctx: ToolContext) -> str:

@@ -16,31 +16,11 @@ from pi_agent import tool
 from pi_ai import AssistantMessage, Cost, Usage, UserMessage
 from pi_sdk import AgentSession, NoModelError, PromptRejectedError, create_agent
 from pi_session import SessionManager
-
-BUSY = (
-    "Agent is already processing. Specify streamingBehavior ('steer' or 'followUp') "
-    "to queue the message."
-)
-
-
-def opened(fake: Any, project: Path, **options: Any) -> Any:
-    """`create_agent` in memory, on the fake provider alone."""
-    options.setdefault("session_manager", SessionManager.in_memory(project))
-    return create_agent(cwd=project, models=fake.models, context_files=False, **options)
+from support.agent_sessions import BUSY, opened, said
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def said(messages: Any) -> list[tuple[str, str]]:
-    """Role and text of every message but the system's."""
-    found: list[tuple[str, str]] = []
-    for message in messages:
-        if message.role != "system":
-            blocks = message.content if isinstance(message.content, list) else []
-            found.append((message.role, "".join(getattr(b, "text", "") for b in blocks)))
-    return found
 
 
 def test_sdk_check_03_events_of_a_prompt_come_in_order(fake, project, recorder):

@@ -13,11 +13,7 @@ from pi_ai import Models, get_model
 from pi_sdk import AgentSession, create_agent
 from pi_sdk.rpc import RpcServer
 from pi_session import SessionManager
-
-BUSY = (
-    "Agent is already processing. Specify streamingBehavior ('steer' or 'followUp') "
-    "to queue the message."
-)
+from support.agent_sessions import BUSY
 
 
 class Wire:

@@ -15,11 +15,7 @@ from typing import Any
 import pytest
 
 from pi_session import SessionManager
-
-BUSY = (
-    "Agent is already processing. Specify streamingBehavior ('steer' or 'followUp') "
-    "to queue the message."
-)
+from support.agent_sessions import BUSY
 
 
 class Server:

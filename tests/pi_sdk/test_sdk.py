@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from pi_ai import Models, ToolResultMessage
-from pi_ai.testing import FauxProvider, faux_message
-from pi_ai.testing.faux import faux_tool_call
+from pi_ai.testing import FauxProvider, faux_message, faux_tool_call
 from pi_ai.transcript import content_text
 from pi_sdk import ModelChoiceError, SdkError, SessionCwdError, create_agent
 from pi_session import SessionFormatError, SessionLockedError, SessionManager

@@ -42,7 +42,7 @@ def bash(calls: Calls, tmp_path: Path) -> Any:
 
 def text(result: ToolResult) -> str:
     (block,) = result.content
-    return block.text  # type: ignore[union-attr]
+    return block.text
 
 
 def error_text(bash: Any, *arguments: Any, **fields: Any) -> str:

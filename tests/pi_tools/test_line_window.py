@@ -44,5 +44,5 @@ def test_window_keeps_little_of_a_long_file(limit: int | None) -> None:
         window.feed(piece)
     assert window.finish().first_line_exceeds_limit
     assert window.total_lines == 201
-    kept = window._selection._kept  # pyright: ignore[reportPrivateUsage]
+    kept = window._selection._kept
     assert len(kept) == 51201

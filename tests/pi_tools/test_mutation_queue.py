@@ -13,7 +13,7 @@ from pi_tools import mutation_queue, with_file_mutation_queue
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Any:
     yield
-    assert len(mutation_queue._queues) == 0  # pyright: ignore[reportPrivateUsage]
+    assert len(mutation_queue._queues) == 0
 
 
 def test_tools_check_21_link_and_target_share_a_queue(run: Any, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pi_ai.testing.faux import FauxProvider, FauxRequest, faux_message
+from pi_ai.testing.faux import FauxProvider, FauxRequest, faux_message, faux_tool_call
 from pi_ai.testing.loopback import LoopbackRequest, LoopbackResponse, LoopbackServer
 from pi_ai.testing.scripted_server import ScriptedServer
 from pi_ai.testing.validators import (
@@ -26,6 +26,7 @@ __all__ = (
     "check_anthropic_request",
     "check_completions_request",
     "faux_message",
+    "faux_tool_call",
     "validate_anthropic_request",
     "validate_completions_request",
 )

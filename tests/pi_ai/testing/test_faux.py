@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from pi_ai import AbortController, Context, TextContent, ThinkingContent, Tool, UserMessage
-from pi_ai.testing import FauxProvider, FauxRequest, faux_message
-from pi_ai.testing.faux import faux_tool_call
+from pi_ai.testing import FauxProvider, FauxRequest, faux_message, faux_tool_call
 from support.exchanges import HI, brief
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 3
