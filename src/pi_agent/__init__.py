@@ -23,6 +23,14 @@ from pi_agent.events import (
     TurnEndEvent,
     TurnStartEvent,
 )
+from pi_agent.low_level import (
+    agent_loop,
+    agent_loop_continue,
+    run_agent_loop,
+    run_agent_loop_continue,
+    run_tool_call,
+)
+from pi_agent.run import Emit, LoopConfig, ToolCallOutcome
 from pi_agent.state import AgentState
 from pi_agent.tool import tool
 from pi_agent.types import (
@@ -56,7 +64,9 @@ __all__ = (
     "AgentStateError",
     "AgentTool",
     "BeforeToolCall",
+    "Emit",
     "Hooks",
+    "LoopConfig",
     "MessageEndEvent",
     "MessageStartEvent",
     "MessageUpdateEvent",
@@ -64,6 +74,7 @@ __all__ = (
     "Prepared",
     "RunContext",
     "RunEvents",
+    "ToolCallOutcome",
     "ToolContext",
     "ToolDecision",
     "ToolError",
@@ -75,5 +86,10 @@ __all__ = (
     "Turn",
     "TurnEndEvent",
     "TurnStartEvent",
+    "agent_loop",
+    "agent_loop_continue",
+    "run_agent_loop",
+    "run_agent_loop_continue",
+    "run_tool_call",
     "tool",
 )

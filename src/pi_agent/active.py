@@ -6,43 +6,50 @@ Source: agent spec, section 7.3.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
 
+from pi_agent import failure
 from pi_agent.events import AgentEvent
 from pi_agent.failure import end_broken_run
 from pi_agent.handoff import Handoff
-from pi_agent.loop import run_loop
 from pi_agent.run import Emit, Run
 from pi_agent.types import AgentMessage
-from pi_ai import AbortController
+from pi_ai import AbortController, AbortError
 
 __all__ = ("ActiveRun", "RunEvents", "StartRun")
-
-_CLEANUP_SECONDS = 1.0
 
 
 class ActiveRun:
     """A run in progress.
 
-    The task is the run's own: cancelling whoever waits for it aborts the run through its signal,
-    so that the loop always comes to an orderly end. `done` is called when the task has ended.
+    `work` is driven by the run's own task: cancelling whoever waits for it aborts the run through
+    its signal, so that the loop always comes to an orderly end. `done` is called when it has.
     """
 
     def __init__(
         self,
         run: Run,
         controller: AbortController,
-        prompts: Sequence[AgentMessage] | None,
+        work: Coroutine[object, object, object],
         done: Callable[[], None],
     ) -> None:
         self.run = run
-        self.task = asyncio.get_running_loop().create_task(self._drive(prompts))
+        self.task = asyncio.get_running_loop().create_task(work)
         self.task.add_done_callback(lambda _task: done())
         self._controller = controller
+        self._done = done
+        self._process = os.getpid()
         self.is_left = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Nothing drives the run any more: its event loop was closed, or stayed behind a fork."""
+        lost = self.task.get_loop().is_closed() or self._process != os.getpid()
+        return lost and not self.task.done()
 
     def abort(self) -> None:
         """Set the run's signal; may be called from any thread."""
@@ -52,6 +59,39 @@ class ActiveRun:
         """Abort, and note that nobody follows the run any more."""
         self.is_left = True
         self.abort()
+
+    def bury(self, apply: Callable[[AgentEvent], object]) -> None:
+        """End a lost run with what there is; `apply` gets the events, which nobody waits for."""
+
+        async def emit(event: AgentEvent) -> None:
+            apply(event)
+
+        with suppress(RuntimeError):  # who listens to the signal may want the closed loop
+            self._controller.abort()
+        self.run.emit = emit
+        if not self.run.over:
+            ending = end_broken_run(self.run, AbortError())
+            with suppress(StopIteration):
+                ending.send(None)  # nothing in it waits now
+        self._done()
+
+    async def wait(self) -> None:
+        """Wait for the end, in any event loop; raises nothing of the run."""
+        loop, own = asyncio.get_running_loop(), self.task.get_loop()
+        if loop is own:
+            await asyncio.wait([self.task])
+            return
+        ended = asyncio.Event()
+
+        def tell(_task: object) -> None:
+            with suppress(RuntimeError):  # the waiting loop is closed
+                loop.call_soon_threadsafe(ended.set)
+
+        try:
+            own.call_soon_threadsafe(self.task.add_done_callback, tell)
+        except RuntimeError:
+            return  # the run's loop is closed
+        await ended.wait()
 
     async def settle(self) -> None:
         """Wait for the end of the run. Raises what its failure path raised.
@@ -72,10 +112,10 @@ class ActiveRun:
         The run gets its tools' grace; after that its task is cancelled.
         """
         self.abort()
-        await self._wait_firmly(2 * self.run.config.tool_grace_seconds + _CLEANUP_SECONDS)
+        await self._wait_firmly(2 * self.run.config.tool_grace_seconds + failure.CLEANUP_SECONDS)
         if not self.task.done():
             self.task.cancel()
-            await self._wait_firmly(2 * _CLEANUP_SECONDS)
+            await self._wait_firmly(2 * failure.CLEANUP_SECONDS)
         if self.task.done() and not self.task.cancelled():
             self.task.exception()  # seen, so that asyncio does not report it as lost
 
@@ -85,22 +125,6 @@ class ActiveRun:
         while not self.task.done() and (left := deadline - loop.time()) > 0:
             with suppress(asyncio.CancelledError):  # the caller is being cancelled already
                 await asyncio.wait([self.task], timeout=left)
-
-    async def _drive(self, prompts: Sequence[AgentMessage] | None) -> None:
-        try:
-            await run_loop(self.run, prompts)
-        except asyncio.CancelledError as error:
-            # The event loop is being closed around the run: note what there is, then go.
-            self.abort()
-            if not self.run.over:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_CLEANUP_SECONDS):
-                        await end_broken_run(self.run, error)
-            raise
-        except Exception as error:
-            if self.run.over:
-                raise  # a listener of the last event: there is nothing left to say it in
-            await end_broken_run(self.run, error)
 
 
 StartRun: TypeAlias = Callable[[Emit], Awaitable[ActiveRun]]
@@ -143,6 +167,15 @@ class RunEvents:
             await active.settle()
             raise StopAsyncIteration
         return event
+
+    async def result(self) -> list[AgentMessage]:
+        """Pass over the events that are left; the messages that the run added."""
+        async for _ in self:
+            pass
+        if self._active is None:
+            return []
+        await self._active.settle()  # a run that failed raises it here too
+        return list(self._active.run.new_messages)
 
     async def __aenter__(self) -> RunEvents:
         return self

@@ -13,12 +13,14 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from pi_agent.active import ActiveRun, RunEvents
+from pi_agent.blocking import run_blocking
 from pi_agent.declarations import leading_system_message, model_messages
 from pi_agent.errors import AgentBusyError, AgentStateError
 from pi_agent.events import AgentEvent
+from pi_agent.failure import run_to_its_end
 from pi_agent.listeners import Listener, Listeners
 from pi_agent.queues import MessageQueue, QueueReader
-from pi_agent.run import Emit, LoopConfig, Run
+from pi_agent.run import Emit, LoopConfig, Run, one_at_a_time
 from pi_agent.state import AgentState
 from pi_agent.types import (
     AgentMessage,
@@ -117,7 +119,7 @@ class Agent:
         self._active: ActiveRun | None = None
 
     def __repr__(self) -> str:
-        state = "running" if self._active else "idle"
+        state = "running" if self._active is not None else "idle"
         return f"<Agent {self.state.model.id}, {len(self.state.messages)} messages, {state}>"
 
     # --- running ------------------------------------------------------------------------------
@@ -148,13 +150,26 @@ class Agent:
 
         return RunEvents(start)
 
+    def run_sync(
+        self, prompt: Prompt, images: Sequence[ImageContent] = ()
+    ) -> AssistantMessage | None:
+        """As `prompt`, for code that is not async; waits until the run is over.
+
+        The run has an event loop and a thread of its own, so this works in a script, in any
+        thread, and where an event loop runs already, as in a notebook cell. Listeners, hooks and
+        async tools are called in that thread. Each call has a new loop: what a tool keeps from one
+        call to the next must not belong to a loop. Ctrl-C aborts the run, waits until it has
+        settled, and is raised then.
+        """
+        return run_blocking(lambda: self.prompt(prompt, images))
+
     async def continue_(self) -> AssistantMessage | None:
         """Go on from the transcript without a new prompt, or with what is queued.
 
         Raises `AgentStateError` when there is nothing to go on from.
         """
         await self._wait_for_left_run()
-        if self._active is not None:
+        if self._running is not None:
             raise AgentBusyError(
                 "Agent is already processing. Wait for completion before continuing."
             )
@@ -192,36 +207,37 @@ class Agent:
 
     def abort(self) -> None:
         """Stop the active run; what has arrived is kept. Does nothing when idle."""
-        if self._active is not None:
-            self._active.abort()
+        if (active := self._running) is not None:
+            active.abort()
 
     @property
     def signal(self) -> AbortSignal | None:
         """The abort signal of the active run."""
-        return self._active.run.signal if self._active is not None else None
+        active = self._running
+        return active.run.signal if active is not None else None
 
     async def wait_for_idle(self) -> None:
         """Wait until the active run and its listeners are done.
 
         Raises `AgentStateError` in a listener or hook, where it would wait for itself.
         """
-        while self._active is not None:
-            if asyncio.current_task() is self._active.task:
+        while (active := self._running) is not None:
+            if asyncio.current_task() is active.task:
                 raise AgentStateError("wait_for_idle() was called from inside the run")
-            await asyncio.wait([self._active.task])
+            await active.wait()
 
     def reset(self) -> None:
         """Forget the conversation and the queues; prompt and tools stay.
 
         Raises `AgentBusyError` during a run.
         """
-        if self._active is not None:
+        if self._running is not None:
             raise AgentBusyError(
                 "Agent is already processing. Wait for completion before resetting."
             )
         system = get_current_system_message(model_messages(self.state.messages))
         self.state.messages = [system] if system is not None else []
-        self.state.error_message = None
+        self.state.error_message = self.state.error = None
         self.clear_all_queues()
 
     # --- listening ----------------------------------------------------------------------------
@@ -235,6 +251,14 @@ class Agent:
 
     # --- one run ------------------------------------------------------------------------------
 
+    @property
+    def _running(self) -> ActiveRun | None:
+        """The active run, if there is something that drives it."""
+        active = self._active
+        if active is not None and active.is_lost:
+            active.bury(self.state.apply)
+        return self._active
+
     def _reader(self) -> QueueReader:
         return QueueReader(self.steering_queue, self.follow_up_queue)
 
@@ -244,10 +268,10 @@ class Agent:
         reader: QueueReader,
         sink: Emit | None = None,
     ) -> ActiveRun:
-        if self._active is not None:
+        if self._running is not None:
             raise AgentBusyError(_PROMPT_BUSY)
         state = self.state
-        state.error_message = None
+        state.error_message = state.error = None
         state.is_streaming = True
         controller = AbortController()
         run = Run(
@@ -264,9 +288,11 @@ class Agent:
         def done() -> None:
             reader.put_back(run.owed)
             self._active = None
+            state.error = run.error
             state.settle()
 
-        self._active = ActiveRun(run, controller, prompts, done)
+        work = run_to_its_end(run, prompts, controller)
+        self._active = ActiveRun(run, controller, work, done)
         return self._active
 
     async def _finish(self, active: ActiveRun) -> AssistantMessage | None:
@@ -276,7 +302,8 @@ class Agent:
 
     async def _wait_for_left_run(self) -> None:
         """A run whose `async for` was left is about to end; nobody asked to wait for it yet."""
-        if self._active is not None and self._active.is_left:
+        active = self._running
+        if active is not None and active.is_left:
             await self.wait_for_idle()
 
     def _config(self, reader: QueueReader) -> LoopConfig:
@@ -310,20 +337,15 @@ class Agent:
         )
 
     def _emitter(self, sink: Emit | None) -> Emit:
-        turnstile = asyncio.Lock()  # tools run side by side; their events come one at a time
         state, listeners = self.state, self._listeners
 
         async def emit(event: AgentEvent) -> None:
-            await turnstile.acquire()  # `async with` costs two coroutines more per event
-            try:
-                state.apply(event)
-                await listeners.tell(event)
-                if sink is not None:
-                    await sink(event)
-            finally:
-                turnstile.release()
+            state.apply(event)
+            await listeners.tell(event)
+            if sink is not None:
+                await sink(event)
 
-        return emit
+        return one_at_a_time(emit)
 
 
 def _stream_with(models: Models | None) -> StreamFunction:

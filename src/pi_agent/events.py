@@ -104,7 +104,7 @@ class ToolExecutionUpdateEvent(_Event, frozen=True, tag="tool_execution_update")
     partial_result: ToolResult
 
 
-class ToolExecutionEndEvent(_Event, frozen=True, tag="tool_execution_end"):
+class ToolExecutionEndEvent(_Event, frozen=True, dict=True, tag="tool_execution_end"):
     """A call has its result. `duration_ms` is that of the tool alone, absent if it never ran."""
 
     type: ClassVar[Literal["tool_execution_end"]] = "tool_execution_end"
@@ -113,6 +113,17 @@ class ToolExecutionEndEvent(_Event, frozen=True, tag="tool_execution_end"):
     result: ToolResult
     is_error: bool = field(default_factory=bool)
     duration_ms: int | UnsetType = UNSET
+
+    @property
+    def error(self) -> Exception | None:
+        """What the tool or one of its hooks raised, with the traceback; never in the JSON."""
+        return vars(self).get("error")
+
+    def with_error(self, error: Exception | None) -> ToolExecutionEndEvent:
+        """The event itself, for the loop, which sets `error` once."""
+        if error is not None:
+            vars(self)["error"] = error
+        return self
 
 
 AgentEvent: TypeAlias = (

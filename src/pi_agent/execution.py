@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from pi_agent.grace import run_within_grace
-from pi_agent.run import OpenCall, Outcome, Run
+from pi_agent.run import OpenCall, Run, ToolCallOutcome
 from pi_agent.types import (
     CLEAR,
     AfterToolCall,
@@ -43,6 +43,8 @@ __all__ = ("ABORTED", "ReadyCall", "execute_call", "failed", "prepare_call")
 ABORTED = "Operation aborted"
 """The result of a call that an abort kept from running, or stopped."""
 
+_BLOCKED = "Tool execution was blocked"
+
 
 class ReadyCall(Struct, frozen=True):
     """A call that may run: `args` are what its tool gets."""
@@ -52,10 +54,12 @@ class ReadyCall(Struct, frozen=True):
     args: JsonObject
 
 
-def failed(text: str, *, terminate: bool = False) -> Outcome:
+def failed(
+    text: str, *, terminate: bool = False, error: Exception | None = None
+) -> ToolCallOutcome:
     """The outcome of a call whose tool did not run, or gave no result of its own."""
     result = ToolResult([TextContent(text)], details={}, terminate=terminate)
-    return Outcome(result, is_error=True)
+    return ToolCallOutcome(result, is_error=True, error=error)
 
 
 def _text_of(error: Exception) -> str:
@@ -82,24 +86,44 @@ async def prepare_call(run: Run, item: OpenCall) -> ReadyCall | None:
         item.outcome = failed(ABORTED)
         return None
     except Exception as error:  # noqa: BLE001  # whatever is wrong with a call, the model is told
-        item.outcome = failed(_text_of(error))
+        item.outcome = failed(_text_of(error), error=error)
         return None
     if run.signal.aborted:
         item.outcome = failed(ABORTED)
         return None
     if decision is not None and decision.block:
-        reason = decision.reason or "Tool execution was blocked"
+        reason = decision.reason or _BLOCKED
         item.outcome = failed(reason, terminate=decision.terminate)
         return None
+    if decision is not None and decision.args is not None:
+        return _replaced(item, tool, decision.args)
     return ReadyCall(item, tool, args)
 
 
 async def _decision(run: Run, item: OpenCall, args: JsonObject) -> ToolDecision | None:
-    hook = run.config.hooks.before_tool_call
-    if hook is None:
+    hooks = run.config.hooks
+    if hooks.before_tool_call is None:
         return None
     asked = BeforeToolCall(item.message, item.call, args, run.context)
-    return await run.ask(hook(asked, run.signal))
+    limit = asyncio.timeout(hooks.before_tool_call_timeout)
+    try:
+        async with limit:
+            return await run.ask(hooks.before_tool_call(asked, run.signal))
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        seconds = f"{hooks.before_tool_call_timeout:g}"
+        raise ToolError(f"{_BLOCKED}: no decision within {seconds} s") from error
+
+
+def _replaced(item: OpenCall, tool: AgentTool, args: JsonObject) -> ReadyCall | None:
+    """The call with a host's arguments, which must fit the tool as the model's must."""
+    changed = msgspec.structs.replace(item.call, arguments=args, arguments_error=None)
+    try:
+        return ReadyCall(item, tool, _validated(tool, changed))
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with a call, the model is told
+        item.outcome = failed(f"{_BLOCKED}: {_text_of(error)}", error=error)
+        return None
 
 
 def _arguments(tool: AgentTool, call: ToolCall) -> JsonObject:
@@ -115,6 +139,10 @@ def _arguments(tool: AgentTool, call: ToolCall) -> JsonObject:
         raise ToolArgumentsError(
             f'Invalid arguments for tool "{tool.name}": {call.arguments_error}'
         )
+    return _validated(tool, call)
+
+
+def _validated(tool: AgentTool, call: ToolCall) -> JsonObject:
     if tool.validate is not None:
         return tool.validate(call)
     # The tool's own schema object: its compiled form is kept by identity.
@@ -142,9 +170,10 @@ async def execute_call(run: Run, ready: ReadyCall) -> None:
         raise broken
 
 
-async def _execute(run: Run, ready: ReadyCall, updates: Updates) -> Outcome:
+async def _execute(run: Run, ready: ReadyCall, updates: Updates) -> ToolCallOutcome:
     context = run.config.make_tool_context(ready.item.call, run.signal, updates.report)
     context.model, context.thinking_level = run.model, run.thinking_level
+    context.messages, context.tools = run.messages, run.tools
     work = _call(ready.tool, ready.args, context)
     started = time.monotonic()
     try:
@@ -152,9 +181,9 @@ async def _execute(run: Run, ready: ReadyCall, updates: Updates) -> Outcome:
         outcome = _judge(ready.tool, result)
     except Exception as error:  # noqa: BLE001  # a tool's failure is a result for the model
         aborted = isinstance(error, AbortError) and run.signal.aborted
-        outcome = failed(ABORTED if aborted else _text_of(error))
+        outcome = failed(ABORTED if aborted else _text_of(error), error=error)
     elapsed_ms = round((time.monotonic() - started) * 1000)
-    return Outcome(outcome.result, outcome.is_error, elapsed_ms)
+    return msgspec.structs.replace(outcome, duration_ms=elapsed_ms)
 
 
 async def _call(tool: AgentTool, args: JsonObject, context: ToolContext) -> object:
@@ -168,9 +197,9 @@ async def _call(tool: AgentTool, args: JsonObject, context: ToolContext) -> obje
         raise ToolError(f"Tool {tool.name} was cancelled") from None
 
 
-def _judge(tool: AgentTool, result: object) -> Outcome:
+def _judge(tool: AgentTool, result: object) -> ToolCallOutcome:
     if isinstance(result, ToolResult):
-        return Outcome(result, result.is_error)
+        return ToolCallOutcome(result, result.is_error)
     if result is None:
         return failed(f"Tool {tool.name} returned no result")
     return failed(f"Tool {tool.name} returned {type(result).__name__}, not a ToolResult")
@@ -179,23 +208,25 @@ def _judge(tool: AgentTool, result: object) -> Outcome:
 # --- finalize ---------------------------------------------------------------------------------
 
 
-async def _finalize(run: Run, ready: ReadyCall, outcome: Outcome) -> Outcome:
+async def _finalize(run: Run, ready: ReadyCall, outcome: ToolCallOutcome) -> ToolCallOutcome:
     hook = run.config.hooks.after_tool_call
     if hook is None:
         return outcome
-    item, result = ready.item, outcome.result
+    item, result, is_error = ready.item, outcome.result, outcome.is_error
     asked = AfterToolCall(
-        item.message, item.call, ready.args, result, outcome.is_error, run.context
+        item.message, item.call, ready.args, result, is_error, run.context, outcome.error
     )
     try:
         revision = await run.ask(hook(asked, run.signal))
     except Exception as error:  # noqa: BLE001  # whatever is wrong with a call, the model is told
         text = ABORTED if isinstance(error, AbortError) else _text_of(error)
-        return Outcome(failed(text).result, True, outcome.duration_ms)
+        broken = failed(text, error=error)
+        return msgspec.structs.replace(broken, duration_ms=outcome.duration_ms)
     if revision is None:
         return outcome
-    is_error = outcome.is_error if revision.is_error is None else revision.is_error
-    return Outcome(_revised(result, revision), is_error, outcome.duration_ms)
+    if revision.is_error is not None:
+        is_error = revision.is_error
+    return msgspec.structs.replace(outcome, result=_revised(result, revision), is_error=is_error)
 
 
 def _revised(result: ToolResult, revision: ToolRevision) -> ToolResult:

@@ -7,16 +7,46 @@ result, and one last message says what happened. Source: agent spec, sections 7.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
 from pi_agent.events import MessageStartEvent, TurnEndEvent
-from pi_agent.loop import begin_turn, end_run
+from pi_agent.loop import begin_turn, end_run, run_loop
 from pi_agent.run import Run
 from pi_agent.tool_calls import answer_call
-from pi_ai import AbortError, AssistantMessage, TextContent
+from pi_agent.types import AgentMessage
+from pi_ai import AbortController, AbortError, AssistantMessage, TextContent
 
-__all__ = ("end_broken_run",)
+__all__ = ("CLEANUP_SECONDS", "end_broken_run", "run_to_its_end")
+
+CLEANUP_SECONDS = 1.0
+"""How long listeners may keep a run from ending whose event loop is being closed."""
+
+
+async def run_to_its_end(
+    run: Run, prompts: Sequence[AgentMessage] | None, controller: AbortController
+) -> None:
+    """As `run_loop`, but what it raises becomes the end of the run, and `run.error`.
+
+    Raises only what listeners raise of the last events, and CancelledError.
+    """
+    try:
+        await run_loop(run, prompts)
+    except asyncio.CancelledError as error:
+        # The event loop is being closed around the run: note what there is, then go.
+        controller.abort()
+        if not run.over:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLEANUP_SECONDS):
+                    await end_broken_run(run, error)
+        raise
+    except Exception as error:
+        run.error = error
+        if run.over:
+            raise  # a listener of the last event: there is nothing left to say it in
+        await end_broken_run(run, error)
 
 
 async def end_broken_run(run: Run, error: BaseException) -> None:
@@ -43,6 +73,8 @@ def _failure(run: Run, error: BaseException) -> AssistantMessage:
     if message is None:
         model = run.model
         message = AssistantMessage([TextContent("")], model.api, model.provider, model.id)
+    elif run.open_stream is not None:
+        message = run.open_stream.message  # what had arrived
     if isinstance(error, asyncio.CancelledError):
         error = AbortError()
     return msgspec.structs.replace(

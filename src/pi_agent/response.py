@@ -5,7 +5,6 @@ Source: agent spec, section 5.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from pi_agent.events import MessageStartEvent, MessageUpdateEvent
@@ -32,14 +31,10 @@ async def stream_response(run: Run) -> AssistantMessage:
     """
     context = Context(list(await _outgoing(run)))
     stream = run.config.stream(run.model, context, await _options(run))
+    run.open_stream = stream  # what had arrived goes into the failure, if there is one
     async with stream:
-        try:
-            await _pass_on(run, stream)
-            message = await stream.result()
-        except (Exception, asyncio.CancelledError):
-            if run.open_message is not None:
-                run.open_message = stream.message  # what had arrived goes into the failure
-            raise
+        await _pass_on(run, stream)
+        message = await stream.result()
     message.thinking_level = run.thinking_level
     return await _commit(run, message)
 
@@ -74,7 +69,7 @@ async def _commit(run: Run, message: AssistantMessage) -> AssistantMessage:
     if run.open_message is None:
         run.open_message = message
         await run.emit(MessageStartEvent(message))
-    run.open_message = None
+    run.open_message = run.open_stream = None
     if message.stop_reason not in {"error", "aborted"}:
         run.calls = [OpenCall(message, call) for call in message.tool_calls]
     await run.commit(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
@@ -23,9 +24,25 @@ from pi_agent.types import (
     ToolContext,
     ToolResult,
 )
-from pi_ai import AbortSignal, AssistantMessage, Model, StreamOptions, ThinkingLevel, ToolCall
+from pi_ai import (
+    AbortSignal,
+    AssistantMessage,
+    AssistantStream,
+    Model,
+    StreamOptions,
+    ThinkingLevel,
+    ToolCall,
+)
 
-__all__ = ("Emit", "LoopConfig", "MakeToolContext", "OpenCall", "Outcome", "Run")
+__all__ = (
+    "Emit",
+    "LoopConfig",
+    "MakeToolContext",
+    "OpenCall",
+    "Run",
+    "ToolCallOutcome",
+    "one_at_a_time",
+)
 
 T = TypeVar("T")
 
@@ -34,6 +51,20 @@ Emit = Callable[[AgentEvent], Awaitable[None]]
 
 MakeToolContext = Callable[[ToolCall, AbortSignal, Callable[[ToolResult], None]], ToolContext]
 """Makes the context of one call: its signal and where its partial results go."""
+
+
+def one_at_a_time(emit: Emit) -> Emit:
+    """`emit` that is not called again before it is done: tools run side by side, events do not."""
+    turnstile = asyncio.Lock()
+
+    async def emit_in_turn(event: AgentEvent) -> None:
+        await turnstile.acquire()  # `async with` costs two coroutines more per event
+        try:
+            await emit(event)
+        finally:
+            turnstile.release()
+
+    return emit_in_turn
 
 
 async def _none() -> Sequence[AgentMessage]:
@@ -66,12 +97,16 @@ class LoopConfig(Struct, kw_only=True):
     get_follow_up_messages: Callable[[], Awaitable[Sequence[AgentMessage]]] = _none
 
 
-class Outcome(Struct, frozen=True):
-    """How a call came out; `duration_ms` is absent if its tool never ran."""
+class ToolCallOutcome(Struct, frozen=True):
+    """How a call came out; `duration_ms` is absent if its tool never ran.
+
+    `error` is what the tool or one of its hooks raised.
+    """
 
     result: ToolResult
     is_error: bool
     duration_ms: int | UnsetType = UNSET
+    error: Exception | None = None
 
 
 class OpenCall(Struct):
@@ -83,7 +118,7 @@ class OpenCall(Struct):
 
     message: AssistantMessage
     call: ToolCall
-    outcome: Outcome | None = None
+    outcome: ToolCallOutcome | None = None
     announced: bool = False
     ended: bool = False
     answered: bool = False
@@ -96,7 +131,8 @@ class Run(Struct, kw_only=True):
     added. `owed` counts messages at the end of the latest queue poll that are not in there yet.
     The rest is what a run that breaks has to close: `adding`, a complete message, and
     `open_message`, a response, whose `message_start` is out and whose end is not; `calls` of the
-    latest response; `turn_open`; `over`, which says that `agent_end` is out.
+    latest response; `turn_open`; `over`, which says that `agent_end` is out. `open_stream` is
+    where the open response comes from, and `error` what broke the run.
     """
 
     config: LoopConfig
@@ -110,9 +146,11 @@ class Run(Struct, kw_only=True):
     new_messages: list[AgentMessage] = field(default_factory=list[AgentMessage])
     adding: AgentMessage | None = None
     open_message: AssistantMessage | None = None
+    open_stream: AssistantStream | None = None
     calls: list[OpenCall] = field(default_factory=list[OpenCall])
     turn_open: bool = False
     over: bool = False
+    error: Exception | None = None
 
     @property
     def context(self) -> RunContext:
@@ -132,12 +170,19 @@ class Run(Struct, kw_only=True):
     async def ask(self, answer: MaybeAwaitable[T]) -> T:
         """The answer of a hook, sync or async.
 
-        Raises `AbortError` if the hook had to be cancelled because it ignored an abort.
+        Raises `AbortError` if the hook had to be cancelled because it ignored an abort, and
+        RuntimeError if what it waited for was cancelled.
         """
         if not inspect.isawaitable(answer):
             return answer
         work = cast("Awaitable[T]", answer)
-        return await wait_within_grace(work, self.signal, self.config.tool_grace_seconds)
+        try:
+            return await wait_within_grace(work, self.signal, self.config.tool_grace_seconds)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RuntimeError("A hook was cancelled") from error
 
     async def add(self, message: AgentMessage) -> None:
         """Commit a message that is complete from the start."""

@@ -29,7 +29,8 @@ class AgentState:
     """What an agent is and knows. Model, level and tools take effect with the next run.
 
     `is_streaming` is True until the listeners of a run's last event are done. `error_message` is
-    that of the latest response, cleared when a run starts.
+    that of the latest response, `error` what a hook, a listener or a stream function raised that
+    ended the latest run; both are cleared when a run starts.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AgentState:
         self.is_streaming = False
         self.pending_tool_calls: frozenset[str] = frozenset()
         self.error_message: str | None = None
+        self.error: Exception | None = None
         self._streaming: MessageStartEvent | MessageUpdateEvent | None = None
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from pi_agent.events import ToolExecutionEndEvent, ToolExecutionStartEvent
 from pi_agent.execution import ABORTED, ReadyCall, execute_call, failed, prepare_call
-from pi_agent.run import OpenCall, Outcome, Run
+from pi_agent.run import OpenCall, Run, ToolCallOutcome
 from pi_ai import ToolResultMessage
 
 __all__ = ("Batch", "answer_call", "execute_calls", "fail_truncated_calls")
@@ -124,14 +124,13 @@ async def _end(run: Run, item: OpenCall) -> None:
     if not item.ended and item.outcome is not None:
         item.ended = True
         call, outcome = item.call, item.outcome
-        await run.emit(
-            ToolExecutionEndEvent(
-                call.id, call.name, outcome.result, outcome.is_error, outcome.duration_ms
-            )
+        event = ToolExecutionEndEvent(
+            call.id, call.name, outcome.result, outcome.is_error, outcome.duration_ms
         )
+        await run.emit(event.with_error(outcome.error))
 
 
-def _result_message(item: OpenCall, outcome: Outcome) -> ToolResultMessage:
+def _result_message(item: OpenCall, outcome: ToolCallOutcome) -> ToolResultMessage:
     result = outcome.result
     return ToolResultMessage(
         item.call.id,

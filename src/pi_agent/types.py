@@ -109,7 +109,8 @@ class ToolContext(Struct, kw_only=True):
 
     `signal` is set when the call should stop. `on_update` reports a partial result; it may be
     called from any thread and is ignored once the tool has finished. `host_cwd` is the directory
-    the host works in, if it named one.
+    the host works in, if it named one. `messages` is the transcript so far, with the response that
+    makes the call at its end, and `tools` are those that can run; both only to be looked at.
     """
 
     tool_call_id: str
@@ -118,6 +119,8 @@ class ToolContext(Struct, kw_only=True):
     host_cwd: Path | None = None
     model: Model | None = None
     thinking_level: ThinkingLevel | None = None
+    messages: Sequence[AgentMessage] = ()
+    tools: Sequence[AgentTool] = ()
     session_id: str | None = None
     session_file: Path | None = None
 
@@ -182,16 +185,18 @@ class BeforeToolCall(Struct, frozen=True):
 class ToolDecision(Struct, frozen=True, kw_only=True):
     """What `before_tool_call` decides: `block` keeps the tool from running, `reason` tells why.
 
+    `args` replaces the arguments; what does not fit the tool's schema keeps it from running too.
     `terminate` counts a blocked call as one that ends the run.
     """
 
     block: bool = False
     reason: str | None = None
+    args: JsonObject | None = None
     terminate: bool = False
 
 
 class AfterToolCall(Struct, frozen=True):
-    """A call that has run."""
+    """A call that has run; `error` is what its tool raised, with the traceback."""
 
     assistant_message: AssistantMessage
     tool_call: ToolCall
@@ -199,6 +204,7 @@ class AfterToolCall(Struct, frozen=True):
     result: ToolResult
     is_error: bool
     context: RunContext
+    error: Exception | None = None
 
 
 class Clear(enum.Enum):
@@ -264,6 +270,11 @@ class Hooks(Struct, kw_only=True):
     One that raises ends the run with an error message, except the tool hooks: there it makes the
     call's result an error. One that still waits some time after an abort is cancelled, which
     counts as raising.
+
+    `before_tool_call` is where calls are allowed (None), changed or denied (`ToolDecision`). It
+    may wait for a person: of the calls of one response none runs before all are decided, unless
+    tools run in sequence. A call is denied if it raises, and if it takes longer than
+    `before_tool_call_timeout` seconds; None waits without limit.
     """
 
     transform_context: (
@@ -274,6 +285,7 @@ class Hooks(Struct, kw_only=True):
     before_tool_call: (
         Callable[[BeforeToolCall, AbortSignal], MaybeAwaitable[ToolDecision | None]] | None
     ) = None
+    before_tool_call_timeout: float | None = None
     after_tool_call: (
         Callable[[AfterToolCall, AbortSignal], MaybeAwaitable[ToolRevision | None]] | None
     ) = None

@@ -336,7 +336,7 @@ def test_closing_the_event_loop_around_a_run(point: str, consumer: str):
 
 @pytest.fixture
 def quick_cleanup(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pi_agent.active._CLEANUP_SECONDS", 0.1)
+    monkeypatch.setattr("pi_agent.failure.CLEANUP_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("quick_cleanup")
