@@ -39,9 +39,9 @@ class ActiveRun:
     ) -> None:
         self.run = run
         self.task = asyncio.get_running_loop().create_task(work)
-        self.task.add_done_callback(lambda _task: done())
+        self.task.add_done_callback(self._finish)
         self._controller = controller
-        self._done = done
+        self._done: Callable[[], None] | None = done
         self._process = os.getpid()
         self.is_left = False
 
@@ -73,7 +73,7 @@ class ActiveRun:
             ending = end_broken_run(self.run, AbortError())
             with suppress(StopIteration):
                 ending.send(None)  # nothing in it waits now
-        self._done()
+        self._finish()
 
     async def wait(self) -> None:
         """Wait for the end, in any event loop; raises nothing of the run."""
@@ -103,6 +103,7 @@ class ActiveRun:
         except asyncio.CancelledError:
             await self.stop()
             raise
+        self._finish()
         if not self.task.cancelled():
             self.task.result()
 
@@ -116,8 +117,16 @@ class ActiveRun:
         if not self.task.done():
             self.task.cancel()
             await self._wait_firmly(2 * failure.CLEANUP_SECONDS)
-        if self.task.done() and not self.task.cancelled():
-            self.task.exception()  # seen, so that asyncio does not report it as lost
+        if self.task.done():
+            self._finish()
+            if not self.task.cancelled():
+                self.task.exception()  # seen, so that asyncio does not report it as lost
+
+    def _finish(self, _task: object = None) -> None:
+        """Say that the run is over, once; asyncio's own callback may come after those who wait."""
+        done, self._done = self._done, None
+        if done is not None:
+            done()
 
     async def _wait_firmly(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from typing import TypeAlias, cast
 from pi_agent.types import ToolError
 from pi_ai import AbortSignal, PiError
 from pi_tools.os_errors import error_code
+from pi_tools.spawn import spawn
 from pi_tools.uninterrupted import finish
 
 __all__ = (
@@ -108,25 +109,9 @@ async def run_process(
 async def _start(
     argv: Sequence[str], cwd: str, env: Mapping[str, str], on_data: OnData, stdin: bytes | None
 ) -> _Process:
-    loop = asyncio.get_running_loop()
-    starting = asyncio.ensure_future(
-        loop.subprocess_exec(
-            lambda: _Process(loop, on_data),
-            *argv,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            cwd=cwd,
-            env=env,
-            start_new_session=True,
-        )
-    )
+    process = _Process(asyncio.get_running_loop(), on_data)
     try:
-        _, process = await finish(starting)
-    except asyncio.CancelledError:
-        if not starting.cancelled() and starting.exception() is None:
-            _, process = starting.result()
-            process.kill()
-            await process.aclose()
-        raise
+        await spawn(process, argv, cwd=cwd, env=env, stdin=stdin is not None)
     except OSError as error:
         raise ToolError(f"spawn {argv[0]} {error_code(error) or 'EIO'}") from error
     except ValueError as error:

@@ -166,3 +166,26 @@ def test_loud_command_keeps_memory_flat(tmp_path: Path) -> None:
     unit = 1 if sys.platform == "darwin" else 1024
     assert total == 60_000_000
     assert growth * unit < 20 * 1024 * 1024
+
+
+@pytest.mark.parametrize("after", range(8))
+def test_closing_the_event_loop_while_a_command_starts(after: int):
+    """What asyncio.run does at its end, some steps after the command was asked for."""
+
+    async def main() -> None:
+        for number in range(4):
+            command = run_process(
+                ["sh", "-c", f"sleep {30 + number}"],
+                cwd="/",
+                env=dict(os.environ),
+                on_data=lambda _data: None,
+            )
+            running.append(asyncio.create_task(command))
+        for _ in range(after):
+            await asyncio.sleep(0)
+
+    running: list[asyncio.Task[int]] = []
+    asyncio.run(main())
+    assert all(task.cancelled() for task in running)
+    with pytest.raises(ChildProcessError):  # every child was reaped
+        os.waitpid(-1, os.WNOHANG)
