@@ -1,13 +1,17 @@
-"""An agent with a tool made from a function, its model scripted inside the process."""
+"""An agent with tools made from functions. Without a key a scripted server stands in."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from pi_agent import Agent, ToolContext, ToolError, tool
-from pi_ai import TextContent, ToolCall
-from pi_ai.testing import FauxProvider, faux_message
+from pi_ai import Model, TextContent, ToolCall
+from pi_ai.models import default_models
+from pi_ai.testing import ScriptedServer, faux_message
 
 
 @tool
@@ -26,23 +30,29 @@ async def word_count(path: str, ctx: ToolContext, unique: bool = False) -> str:
     return str(len(set(words)) if unique else len(words))
 
 
-async def main() -> None:
+@tool(timeout=5)
+def reading_time(words: Annotated[int, Meta(ge=0)]) -> dict[str, float]:
+    """How long it takes to read that many words. A plain function runs in a thread."""
+    return {"minutes": round(words / 240, 2)}
+
+
+async def ask(model: Model) -> None:
     here = Path(__file__)
-    provider = FauxProvider(
-        [
-            faux_message([ToolCall("call_1", "word_count", {"path": here.name})]),
-            lambda request: faux_message(f"It has {request.messages[-1].content[0].text} words."),
-        ]
-    )
-    agent = Agent(model=provider.model, models=provider.models, tools=[word_count], cwd=here.parent)
-    async for event in agent.run(f"How many words has {here.name}?"):
-        match event.type:
-            case "tool_execution_start":
-                print(f"{event.tool_name}({event.args})")
-            case "tool_execution_end":
-                texts = [b.text for b in event.result.content if isinstance(b, TextContent)]
-                print(f"-> {' '.join(texts)}")
+    agent = Agent(model=model, tools=[word_count, reading_time], cwd=here.parent)
+    async for event in agent.run(f"How long does one read {here.name}?"):
+        if event.type == "tool_execution_end":
+            texts = [b.text for b in event.result.content if isinstance(b, TextContent)]
+            print(f"{event.tool_name} -> {' '.join(texts)}")
     print(agent.state.messages[-1].text)
+
+
+async def main() -> None:
+    if available := default_models.get_available():
+        return await ask(available[0])
+    count = ToolCall("c1", "word_count", {"path": Path(__file__).name})
+    time = ToolCall("c2", "reading_time", {"words": 230})
+    async with ScriptedServer(map(faux_message, [[count], [time], "A minute."])) as server:
+        await ask(server.model())
 
 
 if __name__ == "__main__":

@@ -31,8 +31,11 @@ BLOCKS = [
 EXPECTED = {
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
-    "function_tools": "words.",
+    "function_tools": "A minute.",
+    "minimal_agent": "The light comes a longer way: red is left.",
+    "permission_gate": "Nobody is here to allow it. Do without.",
     "rpc_client": "exit status: 0",
+    "steering": "stopped: aborted",
 }
 
 
@@ -80,4 +83,5 @@ def test_documented_code_runs(
     monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
     monkeypatch.setenv("OPENAI_API_KEY", "key")
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "<documentation>", "exec"), {"__name__": "documentation"})
+    code = compile(block, "<documentation>", "exec", dont_inherit=True)
+    exec(code, {"__name__": "documentation"})

@@ -31,8 +31,9 @@ from pi_agent import (
     TurnEndEvent,
     TurnStartEvent,
 )
-from pi_ai import AssistantMessage, TextContent, UserMessage
+from pi_ai import AssistantMessage, Context, TextContent, UserMessage
 from support.agent_traces import Bench, call, loose_ends, says, wait_for_abort
+from support.handover import ASKINGS, CLAUDE, GPT, ask
 
 Action: TypeAlias = Literal["steer", "follow_up", "abort", "nothing"]
 Ending: TypeAlias = Literal["ok", "raise", "terminate", "until_abort", "unknown"]
@@ -159,6 +160,9 @@ class Player:
                 break
             self.bench.provider.responses = [says("more") for _ in range(30)]
             await self._prompt([])
+        for model in (CLAUDE, GPT):  # any provider would take what has come of it
+            messages: list[Any] = [*self.bench.messages, UserMessage("next")]
+            await ask(model, Context(messages), ASKINGS["thinking-short"])
         assert await loose_ends() == []
 
     async def _prompt(self, prompt: Any) -> None:
