@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers import SUBJECTS, InstallError, child_environment, prepare
+from peers import SUBJECTS, child_environment, prepare_all
 from report import Failure, cell, machine, table, write_section
 
 _RUN_SECONDS = 120
@@ -58,15 +58,8 @@ class Cost:
 def find_targets(wanted: list[str]) -> tuple[list[Target], list[str]]:
     """The rows, and why others are missing."""
     targets = [Target(_INTERPRETER, sys.executable, "sys")]
-    missing: list[str] = []
-    for subject in SUBJECTS:
-        if subject.name not in wanted or not subject.imports:
-            continue
-        try:
-            environment = prepare(subject)
-        except InstallError as error:
-            missing.append(f"- {subject.name}: not measured: {error}")
-            continue
+    ready, missing = prepare_all([s for s in SUBJECTS if s.name in wanted and s.imports])
+    for subject, environment in ready.items():
         who = f"{subject.name} {environment.version}"
         targets += [
             Target(f"{who}: `import {names}`", environment.command[0], names)

@@ -11,11 +11,18 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ("SUBJECTS", "Environment", "InstallError", "Subject", "child_environment", "prepare")
+__all__ = (
+    "SUBJECTS",
+    "Environment",
+    "Subject",
+    "child_environment",
+    "prepare_all",
+)
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".venvs"
@@ -23,6 +30,7 @@ _INSTALL_SECONDS = 900
 _BOTH = ("anthropic", "openai")
 _NODE_MAJOR = 22
 _UPSTREAM = "@earendil-works/pi-ai"
+_UPSTREAM_PACKAGES = (_UPSTREAM, "@earendil-works/pi-agent-core")
 _UPSTREAM_VERSIONS = ("1.5.2", "0.87.1")
 """The version this project is compatible with, and one whose dependencies were all published."""
 
@@ -56,19 +64,14 @@ class Subject:
 
 
 _ANTHROPIC, _OPENAI = "anthropic==2.12.0", "openai==3.54.0"
+_PI_AI_PYTHON = "pi-ai-python==1.7.0"
+_PYDANTIC_AI = "pydantic-ai-slim[anthropic,openai]==2.68.0"
 
 SUBJECTS = (
     Subject("ours", "ours.py", imports=("pi_ai", "pi_agent", "pi_sdk")),
     Subject("bare", "bare.py", imports=("aiohttp, msgspec",)),
-    Subject(
-        "pi-ai-python", "pi_ai_python.py", "pi-ai-python==1.7.0", imports=("pi_ai", "pi_agent")
-    ),
-    Subject(
-        "pydantic-ai",
-        "pydantic_ai_slim.py",
-        "pydantic-ai-slim[anthropic,openai]==2.68.0",
-        imports=("pydantic_ai",),
-    ),
+    Subject("pi-ai-python", "pi_ai_python.py", _PI_AI_PYTHON, imports=("pi_ai", "pi_agent")),
+    Subject("pydantic-ai", "pydantic_ai_slim.py", _PYDANTIC_AI, imports=("pydantic_ai",)),
     Subject("litellm", "litellm_sdk.py", "litellm==1.106.2", imports=("litellm",)),
     Subject("anthropic", "anthropic_raw.py", _ANTHROPIC, ("anthropic",), imports=("anthropic",)),
     Subject("anthropic-helper", "anthropic_helper.py", _ANTHROPIC, ("anthropic",)),
@@ -91,6 +94,18 @@ def prepare(subject: Subject) -> Environment:
     return _prepare_python(subject)
 
 
+def prepare_all(subjects: Sequence[Subject]) -> tuple[dict[Subject, Environment], list[str]]:
+    """The environments of those that can be had, and a line for each of the others."""
+    ready: dict[Subject, Environment] = {}
+    missing: list[str] = []
+    for subject in subjects:
+        try:
+            ready[subject] = prepare(subject)
+        except InstallError as error:
+            missing.append(f"- {subject.name}: not measured: {error}")
+    return ready, missing
+
+
 def _prepare_python(subject: Subject) -> Environment:
     home = ENVIRONMENTS / subject.package
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -109,25 +124,31 @@ def _prepare_node(subject: Subject) -> Environment:
     node = _find_node()
     home = ENVIRONMENTS / "upstream"
     mark = home / ".requirement"
-    if not mark.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise InstallError("npm is not installed")
-        print(f"installing {_UPSTREAM}", file=sys.stderr)
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "package.json").write_text('{"private": true}', encoding="utf-8")
-        mark.write_text(_install_upstream(npm, home), encoding="utf-8")
+    installed = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    found = [version for version in _UPSTREAM_VERSIONS if _at(version) == installed.split()]
+    version = found[0] if found else _install_upstream(home)
+    mark.write_text(" ".join(_at(version)), encoding="utf-8")
     script = shutil.copy(HERE / "subjects" / subject.script, home)
-    return Environment((node, str(script)), mark.read_text(encoding="utf-8"))
+    return Environment((node, str(script)), version)
 
 
-def _install_upstream(npm: str, home: Path) -> str:
+def _at(version: str) -> list[str]:
+    return [f"{package}@{version}" for package in _UPSTREAM_PACKAGES]
+
+
+def _install_upstream(home: Path) -> str:
     """Install the first version that can be had; gives its number."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise InstallError("npm is not installed")
+    print(f"installing {', '.join(_UPSTREAM_PACKAGES)}", file=sys.stderr)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "package.json").write_text('{"private": true}', encoding="utf-8")
     failures: list[str] = []
     for version in _UPSTREAM_VERSIONS:
-        wanted = f"{_UPSTREAM}@{version}"
+        wanted = _at(version)
         try:
-            _run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", wanted], home)
+            _run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", *wanted], home)
         except InstallError as error:
             failures.append(str(error))
         else:

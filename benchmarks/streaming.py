@@ -6,7 +6,6 @@ python benchmarks/streaming.py [--quick] [--runs N] [--subjects ours,bare] [--on
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from peers import SUBJECTS, Environment, InstallError, Subject, child_environment, prepare
+from peers import SUBJECTS, Environment, Subject, prepare_all
 from report import Failure, cell, machine, ratio, table, write_section
 from server import PAUSE_SECONDS
+from subject_process import run_subject
 from wire_bodies import Case
 
-_RUN_SECONDS = 180
 _LATE = 1.3
 _WIRES = {"anthropic": "Anthropic Messages", "openai": "OpenAI Chat Completions"}
 
@@ -126,7 +125,7 @@ def measure_once(
     if isinstance(known, Failure):
         return
     try:
-        told = run_subject(bench, wire, environment, url)
+        told = run_once(bench, wire, environment, url)
     except RuntimeError as error:
         results.values[subject.name, wire, bench.name] = Failure(error)
         results.notes.append(f"{subject.name}, {_WIRES[wire]}, {bench.name}: failed: {error}")
@@ -142,9 +141,7 @@ def measure_once(
             results.reads.setdefault(wire, []).append(told["events"] / told["reads"])
 
 
-def run_subject(
-    bench: Benchmark, wire: str, environment: Environment, url: str
-) -> dict[str, float]:
+def run_once(bench: Benchmark, wire: str, environment: Environment, url: str) -> dict[str, float]:
     """What the subject's process reports. Raises RuntimeError with one line that says why not."""
     job = {
         "url": url,
@@ -154,21 +151,7 @@ def run_subject(
         "prompt": str(bench.case),
         "warm_up": str(Case(10, 5, bench.case.kind, "bulk")),
     }
-    try:
-        done = subprocess.run(
-            [*environment.command, json.dumps(job)],
-            capture_output=True,
-            text=True,
-            timeout=_RUN_SECONDS,
-            env=child_environment(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"no result within {_RUN_SECONDS} s") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise RuntimeError(lines[-1][:200] if lines else f"exit status {done.returncode}")
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    told = run_subject(environment, job)
     if bench.mode != "hold" and told["events"] < told["streams"] * bench.case.deltas:
         sent = told["streams"] * bench.case.deltas
         raise RuntimeError(f"saw {told['events']} events of {sent} that were sent")
@@ -257,14 +240,7 @@ def main() -> None:
     runs = options.runs or (1 if options.quick else 5)
     plan = QUICK if options.quick else FULL
     wanted = options.subjects.split(",") if options.subjects else [s.name for s in SUBJECTS]
-    missing: list[str] = []
-    ready: dict[Subject, Environment] = {}
-    for subject in SUBJECTS:
-        if subject.name in wanted:
-            try:
-                ready[subject] = prepare(subject)
-            except InstallError as error:
-                missing.append(f"- {subject.name}: not measured: {error}")
+    ready, missing = prepare_all([s for s in SUBJECTS if s.name in wanted])
     with model_server() as url:
         chosen = [b for b in plan.all() if not options.only or b.name in options.only.split(",")]
         results = measure_all(chosen, ready, url, runs)

@@ -8,19 +8,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from process import peak_rss_kb, raise_open_files, rss_kb, settle
+
 __all__ = ("Consume", "Job", "Tally", "measure")
 
-_OPEN_FILES = 4096
 _GROUP = 50
 _STALLED_SECONDS = 30.0
-_SETTLE_LOOKS = 20
-_SETTLED_CPU_SECONDS = 0.02
 _REPEAT_CPU_SECONDS = 0.3
 _REPEAT_STREAMS = 20
 
@@ -55,8 +53,7 @@ Consume = Callable[[str], Awaitable[Tally]]
 def measure(prepare: Callable[[Job], Consume]) -> None:
     """Run the job of the command line with the client that `prepare` makes."""
     job = Job(**json.loads(sys.argv[1]))
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _OPEN_FILES), hard))
+    raise_open_files()
     asyncio.run(_run(job, prepare))
 
 
@@ -78,7 +75,7 @@ async def _run(job: Job, prepare: Callable[[Job], Consume]) -> None:
     report |= {
         "cpu_seconds": time.process_time() - cpu,
         "wall_seconds": time.perf_counter() - wall,
-        "peak_rss_kb": _peak_rss_kb(),
+        "peak_rss_kb": peak_rss_kb(),
     }
     print(json.dumps(report), flush=True)
 
@@ -100,14 +97,14 @@ async def _repeat(job: Job, consume: Consume) -> list[Tally]:
 
 async def _hold(job: Job, consume: Consume) -> dict[str, int]:
     """Open every stream, wait until all that was sent has been read, look at the memory."""
-    before = _rss_kb()
+    before = rss_kb()
     tasks: list[asyncio.Future[Tally]] = []
     while len(tasks) < job.streams:  # in small groups: a burst of connections overflows queues
         group = min(_GROUP, job.streams - len(tasks))
         tasks += [asyncio.ensure_future(consume(job.prompt)) for _ in range(group)]
         await _wait_until_open(job.url, tasks)
-    await _settle()
-    growth = _rss_kb() - before
+    await settle()
+    growth = rss_kb() - before
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -127,15 +124,6 @@ async def _wait_until_open(url: str, tasks: list[asyncio.Future[Tally]]) -> None
             raise RuntimeError(f"holds {held} of {len(tasks)} streams open, the others wait")
 
 
-async def _settle() -> None:
-    """Wait until the process has nothing left to do but its housekeeping."""
-    for _ in range(_SETTLE_LOOKS):
-        cpu = time.process_time()
-        await asyncio.sleep(0.3)
-        if time.process_time() - cpu < _SETTLED_CPU_SECONDS:
-            return
-
-
 async def _held(url: str) -> int:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -145,22 +133,3 @@ async def _held(url: str) -> int:
     held = int(await reader.readexactly(length))
     writer.close()
     return held
-
-
-def _peak_rss_kb() -> int:
-    """The most memory this process has had. Linux's `ru_maxrss` is no use: it survives an exec."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak // 1024 if sys.platform == "darwin" else peak
-
-
-def _rss_kb() -> int:
-    """Resident memory now; where the system does not tell, its peak so far."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * resource.getpagesize() // 1024
-    except OSError:
-        return _peak_rss_kb()
