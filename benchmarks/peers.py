@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 __all__ = (
+    "AGENT_SUBJECTS",
     "SUBJECTS",
     "Environment",
     "Subject",
@@ -79,6 +80,17 @@ SUBJECTS = (
     Subject("openai-helper", "openai_helper.py", _OPENAI, ("openai",)),
     Subject("upstream", "upstream.mjs", _UPSTREAM),
 )
+"""Who is measured streaming and importing."""
+
+AGENT_SUBJECTS = (
+    Subject("ours", "agent_ours.py"),
+    Subject("ours-faux", "agent_ours_faux.py"),
+    Subject("ours-session", "agent_ours_session.py"),
+    Subject("pi-ai-python", "agent_pi_ai_python.py", _PI_AI_PYTHON),
+    Subject("pydantic-ai", "agent_pydantic_ai.py", _PYDANTIC_AI),
+    Subject("upstream", "agent_upstream.mjs", _UPSTREAM),
+)
+"""Whose agents are measured."""
 
 
 def prepare(subject: Subject) -> Environment:
