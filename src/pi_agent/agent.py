@@ -20,8 +20,9 @@ from pi_agent.events import AgentEvent
 from pi_agent.failure import run_to_its_end
 from pi_agent.listeners import Listener, Listeners
 from pi_agent.queues import MessageQueue, QueueReader
-from pi_agent.run import Emit, LoopConfig, Run, one_at_a_time
+from pi_agent.run import Emit, LoopConfig, Run
 from pi_agent.state import AgentState
+from pi_agent.turnstile import Turnstile
 from pi_agent.types import (
     AgentMessage,
     AgentTool,
@@ -339,13 +340,22 @@ class Agent:
     def _emitter(self, sink: Emit | None) -> Emit:
         state, listeners = self.state, self._listeners
 
-        async def emit(event: AgentEvent) -> None:
-            state.apply(event)
-            await listeners.tell(event)
-            if sink is not None:
-                await sink(event)
+        turnstile = Turnstile()  # tools run side by side; their events come one at a time
 
-        return one_at_a_time(emit)
+        async def emit(event: AgentEvent) -> None:
+            if turnstile.busy:
+                await turnstile.wait()
+            else:
+                turnstile.busy = True
+            try:
+                state.apply(event)
+                await listeners.tell(event)
+                if sink is not None:
+                    await sink(event)
+            finally:
+                turnstile.leave()
+
+        return emit
 
 
 def _stream_with(models: Models | None) -> StreamFunction:

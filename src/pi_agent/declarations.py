@@ -26,13 +26,15 @@ from pi_ai.types import (
     UserMessage,
 )
 
-__all__ = ("declare_tool_changes", "leading_system_message", "model_messages")
+__all__ = ("MODEL_MESSAGES", "declare_tool_changes", "leading_system_message", "model_messages")
+
+MODEL_MESSAGES = (AssistantMessage, ToolResultMessage, UserMessage, SystemMessage)
+"""The types of `Message`."""
 
 
 def model_messages(messages: Sequence[AgentMessage]) -> list[Message]:
     """The messages that a model can read, without those only the host knows."""
-    known = (AssistantMessage, ToolResultMessage, UserMessage, SystemMessage)
-    return [message for message in messages if isinstance(message, known)]
+    return [message for message in messages if isinstance(message, MODEL_MESSAGES)]
 
 
 def leading_system_message(prompt: str, tools: Sequence[AgentTool]) -> SystemMessage | None:
@@ -44,16 +46,16 @@ def leading_system_message(prompt: str, tools: Sequence[AgentTool]) -> SystemMes
 
 
 def declare_tool_changes(
-    messages: Sequence[AgentMessage],
+    told: Sequence[SystemMessage],
     pending: Sequence[AgentMessage],
     tools: Sequence[AgentTool],
 ) -> list[AgentMessage]:
     """`pending` with a system message that declares what changed, if anything did.
 
-    The last pending system message carries the change if there is one: what it says of tools is
-    only a wish and is replaced. Without one, a message of our own goes first.
+    `told` are the system messages of the transcript so far. The last pending system message
+    carries the change if there is one: what it says of tools is only a wish and is replaced.
+    Without one, a message of our own goes first.
     """
-    told = [message for message in messages if isinstance(message, SystemMessage)]
     pending_told = [message for message in pending if isinstance(message, SystemMessage)]
     carrier = pending_told[-1] if pending_told else None
     changes = _changes(get_current_tools([*told, *pending_told[:-1]]), tools)

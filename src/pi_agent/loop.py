@@ -5,6 +5,7 @@ Source: agent spec, section 3, with section 16 (3).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 from pi_agent.declarations import declare_tool_changes
@@ -13,7 +14,7 @@ from pi_agent.response import aborted_response, stream_response
 from pi_agent.run import Run
 from pi_agent.tool_calls import Batch, execute_calls, fail_truncated_calls
 from pi_agent.types import AgentMessage, NextRequest, Turn, TurnDecision
-from pi_ai import AssistantMessage
+from pi_ai import AssistantMessage, SystemMessage
 
 __all__ = ("begin_turn", "end_run", "run_loop")
 
@@ -44,10 +45,19 @@ async def end_run(run: Run) -> None:
 
 
 async def _inject(run: Run, messages: Sequence[AgentMessage]) -> None:
-    declared = declare_tool_changes(run.messages, messages, run.tools)
+    declared = _with_tool_changes(run, messages)
     for left, message in zip(reversed(range(len(declared))), declared, strict=True):
         run.owed = min(run.owed, left)
         await run.add(message)
+
+
+def _with_tool_changes(run: Run, messages: Sequence[AgentMessage]) -> Sequence[AgentMessage]:
+    if not any(isinstance(message, SystemMessage) for message in messages):
+        known, tools = run.declared, run.tools
+        if known is not None and len(known) == len(tools) and all(map(operator.is_, known, tools)):
+            return messages  # as at almost every request
+    run.declared = tuple(run.tools)
+    return declare_tool_changes(run.system_messages, messages, run.tools)
 
 
 class _Loop:

@@ -13,7 +13,8 @@ from pi_agent.errors import AgentStateError
 from pi_agent.events import AgentEvent, ToolExecutionUpdateEvent
 from pi_agent.execution import execute_call, prepare_call
 from pi_agent.loop import run_loop
-from pi_agent.run import Emit, LoopConfig, OpenCall, Run, ToolCallOutcome, one_at_a_time
+from pi_agent.run import Emit, LoopConfig, OpenCall, Run, ToolCallOutcome
+from pi_agent.turnstile import Turnstile
 from pi_agent.types import AgentMessage, Hooks, RunContext, ToolResult
 from pi_ai import (
     AbortController,
@@ -74,7 +75,7 @@ async def run_agent_loop(
 
     The loop goes on when `emit` returns. Raises what it, a hook or the stream function raises.
     """
-    run = _new_run(context, config, one_at_a_time(emit), signal)
+    run = _new_run(context, config, _one_at_a_time(emit), signal)
     await run_loop(run, list(prompts))
     return run.new_messages
 
@@ -84,7 +85,7 @@ async def run_agent_loop_continue(
 ) -> list[AgentMessage]:
     """As `run_agent_loop`, from the transcript alone; see `agent_loop_continue`."""
     _require_something_to_answer(context)
-    run = _new_run(context, config, one_at_a_time(emit), signal)
+    run = _new_run(context, config, _one_at_a_time(emit), signal)
     await run_loop(run, None)
     return run.new_messages
 
@@ -127,6 +128,22 @@ async def run_tool_call(
     return item.outcome
 
 
+def _one_at_a_time(emit: Emit) -> Emit:
+    turnstile = Turnstile()
+
+    async def emit_in_turn(event: AgentEvent) -> None:
+        if turnstile.busy:
+            await turnstile.wait()
+        else:
+            turnstile.busy = True
+        try:
+            await emit(event)
+        finally:
+            turnstile.leave()
+
+    return emit_in_turn
+
+
 def _no_stream(_model: Model, _context: Context, _options: StreamOptions) -> AssistantStream:
     raise AgentStateError("A single tool call asks no model")
 
@@ -140,7 +157,7 @@ def _events(
     async def start(sink: Emit) -> ActiveRun:
         controller = AbortController()
         forget = signal.add_listener(controller.abort) if signal is not None else None
-        run = _new_run(context, config, one_at_a_time(sink), controller.signal)
+        run = _new_run(context, config, _one_at_a_time(sink), controller.signal)
 
         def done() -> None:
             if forget is not None:

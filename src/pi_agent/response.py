@@ -5,20 +5,22 @@ Source: agent spec, section 5.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
+from pi_agent.declarations import model_messages
 from pi_agent.events import MessageStartEvent, MessageUpdateEvent
 from pi_agent.run import OpenCall, Run
 from pi_ai import (
     AbortError,
     AssistantMessage,
     AssistantStream,
-    Context,
     Message,
     StartEvent,
     StreamOptions,
     UpdateEvent,
 )
+from pi_ai.check import CheckedContext, check_messages
 
 __all__ = ("aborted_response", "stream_response")
 
@@ -29,7 +31,7 @@ async def stream_response(run: Run) -> AssistantMessage:
     A failed or aborted answer is committed too; see its `stop_reason`. Raises what hooks,
     listeners and the stream function raise.
     """
-    context = Context(list(await _outgoing(run)))
+    context = _checked(run, await _outgoing(run))
     stream = run.config.stream(run.model, context, await _options(run))
     run.open_stream = stream  # what had arrived goes into the failure, if there is one
     async with stream:
@@ -77,12 +79,28 @@ async def _commit(run: Run, message: AssistantMessage) -> AssistantMessage:
 
 
 async def _outgoing(run: Run) -> Sequence[Message]:
-    messages = run.messages
+    messages, convert = run.messages, run.config.convert_to_llm
     transform = run.config.hooks.transform_context
     if transform is None:
-        return await run.ask(run.config.convert_to_llm(messages))
+        known = convert is model_messages
+        return run.model_messages if known else await run.ask(convert(messages))
     shaped = await run.ask(transform(list(messages), run.signal))
-    return await run.ask(run.config.convert_to_llm(shaped))
+    return await run.ask(convert(shaped))
+
+
+def _checked(run: Run, messages: Sequence[Message]) -> CheckedContext:
+    """The context of the request. Raises TypeError and ValueError for what cannot be sent.
+
+    What the request before began with was checked then.
+    """
+    known = run.checked_count
+    if messages is not run.checked and (
+        len(messages) < known or not all(map(operator.is_, run.checked[:known], messages))
+    ):
+        known = 0
+    check_messages(messages, known)
+    run.checked, run.checked_count = messages, len(messages)
+    return CheckedContext(list(messages))
 
 
 async def _options(run: Run) -> StreamOptions:

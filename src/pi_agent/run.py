@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from pi_agent.declarations import MODEL_MESSAGES
 from pi_agent.events import AgentEvent, MessageEndEvent, MessageStartEvent
 from pi_agent.grace import wait_within_grace
 from pi_agent.types import (
@@ -28,8 +29,10 @@ from pi_ai import (
     AbortSignal,
     AssistantMessage,
     AssistantStream,
+    Message,
     Model,
     StreamOptions,
+    SystemMessage,
     ThinkingLevel,
     ToolCall,
 )
@@ -41,7 +44,6 @@ __all__ = (
     "OpenCall",
     "Run",
     "ToolCallOutcome",
-    "one_at_a_time",
 )
 
 T = TypeVar("T")
@@ -51,20 +53,6 @@ Emit = Callable[[AgentEvent], Awaitable[None]]
 
 MakeToolContext = Callable[[ToolCall, AbortSignal, Callable[[ToolResult], None]], ToolContext]
 """Makes the context of one call: its signal and where its partial results go."""
-
-
-def one_at_a_time(emit: Emit) -> Emit:
-    """`emit` that is not called again before it is done: tools run side by side, events do not."""
-    turnstile = asyncio.Lock()
-
-    async def emit_in_turn(event: AgentEvent) -> None:
-        await turnstile.acquire()  # `async with` costs two coroutines more per event
-        try:
-            await emit(event)
-        finally:
-            turnstile.release()
-
-    return emit_in_turn
 
 
 async def _none() -> Sequence[AgentMessage]:
@@ -128,11 +116,16 @@ class Run(Struct, kw_only=True):
     """One run in progress.
 
     `messages` is the transcript the next request is made from, `new_messages` what this run
-    added. `owed` counts messages at the end of the latest queue poll that are not in there yet.
-    The rest is what a run that breaks has to close: `adding`, a complete message, and
-    `open_message`, a response, whose `message_start` is out and whose end is not; `calls` of the
-    latest response; `turn_open`; `over`, which says that `agent_end` is out. `open_stream` is
-    where the open response comes from, and `error` what broke the run.
+    added. Kept beside them, since looking through a long transcript at each request adds up:
+    `model_messages`, those a model can read, `system_messages` among them, `checked`, of which the
+    first `checked_count` were sent by the latest request, and `declared`, the tools of which it is
+    known that the transcript declares them.
+
+    `owed` counts messages at the end of the latest queue poll that are not in there yet. The rest
+    is what a run that breaks has to close: `adding`, a complete message, and `open_message`, a
+    response, whose `message_start` is out and whose end is not; `calls` of the latest response;
+    `turn_open`; `over`, which says that `agent_end` is out. `open_stream` is where the open
+    response comes from, and `error` what broke the run.
     """
 
     config: LoopConfig
@@ -142,6 +135,11 @@ class Run(Struct, kw_only=True):
     tools: Sequence[AgentTool]
     model: Model
     thinking_level: ThinkingLevel
+    model_messages: list[Message] = field(default_factory=list[Message])
+    system_messages: list[SystemMessage] = field(default_factory=list[SystemMessage])
+    checked: Sequence[Message] = ()
+    checked_count: int = 0
+    declared: Sequence[AgentTool] | None = None
     owed: int = 0
     new_messages: list[AgentMessage] = field(default_factory=list[AgentMessage])
     adding: AgentMessage | None = None
@@ -152,10 +150,20 @@ class Run(Struct, kw_only=True):
     over: bool = False
     error: Exception | None = None
 
+    def __post_init__(self) -> None:
+        for message in self.messages:
+            self._sort(message)
+
     @property
     def context(self) -> RunContext:
         """What hooks see of the run."""
         return RunContext(self.messages, self.tools)
+
+    def _sort(self, message: AgentMessage) -> None:
+        if isinstance(message, MODEL_MESSAGES):
+            self.model_messages.append(message)
+            if isinstance(message, SystemMessage):
+                self.system_messages.append(message)
 
     def apply(self, prepared: Prepared | None) -> None:
         """Take over what a hook changed for the rest of the run."""
@@ -164,6 +172,10 @@ class Run(Struct, kw_only=True):
         if prepared.context is not None:
             self.messages = list(prepared.context.messages)
             self.tools = prepared.context.tools
+            self.declared = None
+            self.model_messages, self.system_messages = [], []
+            for message in self.messages:
+                self._sort(message)
         self.model = prepared.model or self.model
         self.thinking_level = prepared.thinking_level or self.thinking_level
 
@@ -194,5 +206,6 @@ class Run(Struct, kw_only=True):
         """Put a complete message into the transcript and tell so."""
         self.adding = None
         self.messages.append(message)
+        self._sort(message)
         self.new_messages.append(message)
         await self.emit(MessageEndEvent(message))

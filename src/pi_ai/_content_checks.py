@@ -32,9 +32,10 @@ _CONTENT: dict[type, tuple[tuple[type, ...], bool]] = {
 }
 
 
-def check_messages(messages: Sequence[object]) -> None:
-    """Raise TypeError or ValueError for the first message that could not be sent."""
-    for i, message in enumerate(messages):
+def check_messages(messages: Sequence[object], first: int = 0) -> None:
+    """Raise TypeError or ValueError for the first message, from `first` on, that cannot be sent."""
+    for i in range(first, len(messages)):
+        message = messages[i]
         place = f"context.messages[{i}]"
         allowed = _CONTENT.get(type(message))
         if allowed is None:

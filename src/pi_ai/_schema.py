@@ -7,6 +7,7 @@ ever fetched. Source: ai-core spec, section 9.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 from urllib.parse import quote, unquote
 
@@ -93,9 +94,14 @@ def is_array(value: object) -> TypeGuard[list[JsonValue]]:
 def child_pointer(pointer: str, *segments: str | int) -> str:
     """`pointer`, a URI fragment such as `#/properties/a`, extended by `segments`."""
     for segment in segments:
-        escaped = str(segment).replace("~", "~0").replace("/", "~1")
-        pointer += "/" + quote(escaped, safe="~!$&'()*+,;=:@")
+        pointer += _pointer_step(segment)
     return pointer
+
+
+@lru_cache(2048)
+def _pointer_step(segment: str | int) -> str:
+    escaped = str(segment).replace("~", "~0").replace("/", "~1")
+    return "/" + quote(escaped, safe="~!$&'()*+,;=:@")
 
 
 def constant_of(node: JsonValue) -> list[JsonValue]:

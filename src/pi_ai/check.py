@@ -13,7 +13,14 @@ from pi_ai._content_checks import check_messages, check_tools
 from pi_ai.abort import AbortSignal
 from pi_ai.types import Context, Model, StreamOptions
 
-__all__ = ("check_options", "check_request")
+__all__ = ("CheckedContext", "check_messages", "check_options", "check_request")
+
+
+class CheckedContext(Context):
+    """A context whose messages were checked by who made it, with `check_messages`.
+
+    For transcripts that grow: only what is new needs a look at each request.
+    """
 
 
 def check_request(
@@ -24,7 +31,8 @@ def check_request(
         raise TypeError(f"model: expected a Model (see get_model), found {_kind(model)}")
     if not isinstance(context, Context):
         raise TypeError(f"context: expected a Context, found {_kind(context)}")
-    check_messages(context.messages)
+    if not isinstance(context, CheckedContext):
+        check_messages(context.messages)
     check_tools("context.tools", context.tools or ())
     if adapter is not None and not isinstance(adapter, Struct):
         raise TypeError(
@@ -48,14 +56,23 @@ def _hints() -> dict[str, Any]:
     return get_type_hints(StreamOptions)
 
 
+@cache
+def _takes_signal(hint: Any) -> bool:
+    return AbortSignal in get_args(hint)
+
+
+@cache
+def _takes_function(hint: Any) -> bool:
+    return any(get_origin(choice) is Callable for choice in get_args(hint))
+
+
 def _mismatch(hint: Any, value: object) -> str | None:
     """What is wrong with a value, None if it fits."""
-    choices = get_args(hint)
-    if AbortSignal in choices:
+    if _takes_signal(hint):
         if isinstance(value, AbortSignal):
             return None
         return f"expected an AbortSignal, found {_kind(value)}"
-    if any(get_origin(choice) is Callable for choice in choices):
+    if _takes_function(hint):
         return None if callable(value) else f"expected a function, found {_kind(value)}"
     try:
         msgspec.convert(value, hint, strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import os
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,9 @@ class FauxProvider:
         )
         self._seconds_per_token = 1 / tokens_per_second if tokens_per_second else 0.0
         self._random = random.Random(seed)
-        self._last_prompts: dict[str, str] = {}
+        self._last_prompts: dict[str, list[str]] = {}
+        # By identity; the entry holds the message, so that its id stays its own.
+        self._texts: dict[int, tuple[Message, str]] = {}
         self._deferred = _Deferred(self.model, pending_fetches or 0)
         defers = pending_fetches is not None
         self.models = Models(())
@@ -204,22 +207,26 @@ class FauxProvider:
 
     def _usage(self, request: FauxRequest, answer: AssistantMessage) -> Usage:
         """A token per four characters; a session's repeated prompt counts as cached."""
-        prompt = "\n\n".join(f"{m.role}:{_text_of(m)}" for m in request.messages)
+        prompt = [self._prompt_text(message) for message in request.messages]
         output = math.ceil(len("".join(_block_text(block) for block in answer.content)) / 4)
-        tokens = math.ceil(len(prompt) / 4)
+        length = _joined_length(prompt)
+        tokens = math.ceil(length / 4)
         session = request.options.get("session_id")
         usage = Usage(input=tokens, output=output)
         if session and request.options.get("cache_retention") != "none":
-            before = self._last_prompts.get(session, "")
+            common = _common_length(self._last_prompts.get(session, ()), prompt)
             self._last_prompts[session] = prompt
-            common = next(
-                (i for i, (a, b) in enumerate(zip(before, prompt, strict=False)) if a != b),
-                min(len(before), len(prompt)),
-            )
-            read = tokens if common == len(prompt) else common // 4
+            read = tokens if common == length else common // 4
             usage = Usage(output=output, cache_read=read, cache_write=tokens - read)
         usage.total_tokens = tokens + output
         return usage
+
+    def _prompt_text(self, message: Message) -> str:
+        """`message` as text, made once: a conversation's messages come back at every request."""
+        found = self._texts.get(id(message))
+        if found is None or found[0] is not message:
+            found = self._texts[id(message)] = (message, f"{message.role}:{_text_of(message)}")
+        return found[1]
 
 
 class _Deferred:
@@ -263,6 +270,22 @@ class _Deferred:
 
 def _fault(text: str) -> AssistantMessage:
     return AssistantMessage([], stop_reason="error", error_message=text)
+
+
+def _joined_length(texts: Sequence[str]) -> int:
+    """The length of the texts with a blank line between each two."""
+    return sum(map(len, texts)) + 2 * max(len(texts) - 1, 0)
+
+
+def _common_length(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many characters two prompts have in common at their beginning."""
+    pairs = zip(before, after, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
+    common = _joined_length(after[:same])
+    if same < len(before) and same < len(after):
+        common += 2 if same else 0
+        common += len(os.path.commonprefix([before[same], after[same]]))
+    return common
 
 
 def _signature(block: AssistantContent) -> str | None:
