@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import os
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -283,8 +282,10 @@ def _common_length(before: Sequence[str], after: Sequence[str]) -> int:
     same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
     common = _joined_length(after[:same])
     if same < len(before) and same < len(after):
+        letters = zip(before[same], after[same], strict=False)
+        shorter = min(len(before[same]), len(after[same]))
         common += 2 if same else 0
-        common += len(os.path.commonprefix([before[same], after[same]]))
+        common += next((i for i, (a, b) in enumerate(letters) if a != b), shorter)
     return common
 
 
