@@ -68,7 +68,7 @@ class _Pieces:
 class _Block:
     """One content block in the making. `ended` is the position of its end event."""
 
-    __slots__ = ("born", "ended", "resigned", "signature", "text")
+    __slots__ = ("born", "ended", "resigned", "retold", "signature", "text")
 
     def __init__(self, born: int) -> None:
         self.born = born
@@ -76,6 +76,12 @@ class _Block:
         self.text = _Pieces()
         self.signature = _Pieces()
         self.resigned: tuple[int, str] | None = None
+        self.retold: tuple[int, str] | None = None
+
+    def text_at(self, position: int) -> str:
+        if self.retold is not None and self.retold[0] <= position:
+            return self.retold[1]
+        return self.text.until(position)
 
     def signature_at(self, position: int) -> str | None:
         if self.resigned is not None and self.resigned[0] <= position:
@@ -87,7 +93,7 @@ class _Text(_Block):
     __slots__ = ()
 
     def at(self, position: int) -> TextContent:
-        return TextContent(self.text.until(position), self.signature_at(position))
+        return TextContent(self.text_at(position), self.signature_at(position))
 
 
 class _Thinking(_Block):
@@ -95,15 +101,15 @@ class _Thinking(_Block):
 
     def __init__(self, born: int, redacted: bool) -> None:
         super().__init__(born)
-        self.redacted = redacted
+        self.redacted = born if redacted else None
 
     def at(self, position: int) -> ThinkingContent:
-        signature = self.signature_at(position)
-        return ThinkingContent(self.text.until(position), signature, self.redacted)
+        redacted = self.redacted is not None and self.redacted <= position
+        return ThinkingContent(self.text_at(position), self.signature_at(position), redacted)
 
 
 class _Call(_Block):
-    __slots__ = ("final", "id", "initial", "name")
+    __slots__ = ("corrected", "final", "id", "initial", "name")
 
     def __init__(self, born: int, call_id: str, name: str, initial: JsonObject | None) -> None:
         super().__init__(born)
@@ -111,6 +117,7 @@ class _Call(_Block):
         self.name = _Pieces()
         self.initial: JsonObject = initial or {}
         self.final: ParsedArguments | None = None
+        self.corrected: tuple[int, JsonObject] | None = None
         self.identify(call_id, name, born)
 
     def identify(self, call_id: str, name: str, position: int) -> None:
@@ -126,9 +133,12 @@ class _Call(_Block):
         if self.final is not None and self.ended is not None and self.ended <= position:
             call.arguments = _copy_json(self.final.arguments)
             call.arguments_error = self.final.error
-            return call
-        text = self.text.until(position)
-        call.arguments = parse_partial_object(text) if text else _copy_json(self.initial)
+        else:
+            text = self.text.until(position)
+            call.arguments = parse_partial_object(text) if text else _copy_json(self.initial)
+        if self.corrected is not None and self.corrected[0] <= position:
+            for name, value in self.corrected[1].items():
+                setattr(call, name, _copy_json(value))
         return call
 
     def finish(self) -> ParsedArguments:
@@ -220,6 +230,25 @@ class MessageBuilder:
         """Put another signature in the place of what was collected."""
         self._blocks[content_index].resigned = (self._position + 1, signature)
 
+    def replace_text(self, content_index: int, text: str) -> None:
+        """Put another text in the place of what a text or thinking block collected."""
+        block = self._blocks[content_index]
+        if text != block.text_at(self._position):  # else it would be held twice
+            block.retold = (self._position + 1, text)
+
+    def redact(self, content_index: int) -> None:
+        """Mark thinking as withheld."""
+        block = self._blocks[content_index]
+        assert isinstance(block, _Thinking)
+        if block.redacted is None:
+            block.redacted = self._position + 1
+
+    def correct_tool_call(self, content_index: int, fields: JsonObject) -> None:
+        """Let `fields`, by attributes of `ToolCall`, stand over what was collected."""
+        block = self._blocks[content_index]
+        assert isinstance(block, _Call)
+        block.corrected = (self._position + 1, fields)
+
     def name_tool_call(self, content_index: int, *, call_id: str = "", name: str = "") -> None:
         """Fill in an id or name that arrived late."""
         block = self._blocks[content_index]
@@ -290,7 +319,7 @@ class MessageBuilder:
         if isinstance(block, _Call):
             block.final = block.finish()
             return ToolCallEndEvent(snapshot, content_index, block.at(self._position))
-        content = block.text.until(self._position)
+        content = block.text_at(self._position)
         if isinstance(block, _Thinking):
             return ThinkingEndEvent(snapshot, content_index, content)
         return TextEndEvent(snapshot, content_index, content)

@@ -142,7 +142,7 @@ class Models:
         """
         other = Models(
             self._providers.values(),
-            transport=_Borrowed(self._connect),
+            transport=_Borrowed(lambda: self.transport),
             subscription=self._subscription,
         )
         other._own_models = {name: dict(models) for name, models in self._own_models.items()}
@@ -278,7 +278,7 @@ class Models:
             options=options,
             adapter=adapter,
             message=message,
-            transport=self._connect(),
+            transport=self.transport,
             api_key=auth.api_key,
             keyless=auth.keyless,
             headers=merge_headers(session, auth.headers, model.headers, options.get("headers")),
@@ -290,7 +290,9 @@ class Models:
             async for events in batches:
                 yield events
 
-    def _connect(self) -> Transport:
+    @property
+    def transport(self) -> Transport:
+        """What sends the requests; made, and its HTTP client imported, at the first look."""
         if self._transport is None:
             from pi_ai.http.client import AiohttpTransport  # loads aiohttp: not before it is needed
 

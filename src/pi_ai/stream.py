@@ -152,7 +152,8 @@ class AssistantStream:
             closing = self._builder.end_open_blocks()
         self._builder.stop(reason)
         message = self._stamped()
-        message.error_message = _ABORTED if reason == "aborted" else _text_of(error)
+        told = reason == "error" or isinstance(error, AbortError)
+        message.error_message = _text_of(error) if told else _ABORTED
         self._end(*closing, ErrorEvent(reason, message))
 
     def _stamped(self) -> AssistantMessage:

@@ -86,6 +86,7 @@ STEPS = st.one_of(
     st.tuples(st.just("sign"), st.integers(0, 9), TEXTS),
     st.tuples(st.just("resign"), st.integers(0, 9), TEXTS),
     st.tuples(st.just("name"), st.integers(0, 9), TEXTS, TEXTS),
+    st.tuples(st.just("overrule"), st.integers(0, 9), TEXTS),
     st.tuples(st.just("usage"), st.integers(0, 9)),
     st.tuples(st.just("response"), TEXTS, TEXTS),
     st.tuples(st.just("diagnose"), TEXTS),
@@ -110,7 +111,7 @@ class Both:
 
     def step(self, step: Any) -> None:
         name, *args = step
-        if name in {"grow", "end", "sign", "resign", "name"}:
+        if name in {"grow", "end", "sign", "resign", "name", "overrule"}:
             which = args.pop(0)
             if self.open:
                 at = sorted(self.open)[which % len(self.open)]
@@ -160,6 +161,29 @@ class Both:
             self.resigned.add(at)
             self.naive.sign(at, text, replace=True)
             self.built.replace_signature(at, text)
+
+    def overrule(self, at: int, text: str) -> None:
+        """End a block in other words than it was streamed in."""
+        block = self.naive.live.content[at]
+        fields = {"id": text, "arguments": {"t": [text]}, "arguments_error": None}
+        match block:
+            case TextContent():
+                self.built.replace_text(at, text)
+            case ThinkingContent():
+                self.built.replace_text(at, text)
+                self.built.redact(at)
+            case ToolCall():
+                self.built.correct_tool_call(at, fields)
+        self.naive.end(at)
+        match block:
+            case TextContent():
+                block.text = text
+            case ThinkingContent():
+                block.thinking, block.redacted = text, True
+            case ToolCall():
+                block.id, block.arguments, block.arguments_error = text, {"t": [text]}, None
+        self.open.discard(at)
+        self.note(self.built.end(at))
 
     def name(self, at: int, call_id: str, name: str) -> None:
         block = self.naive.live.content[at]

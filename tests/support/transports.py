@@ -13,6 +13,7 @@ class CannedResponse:
 
     def __init__(self, pieces: Sequence[bytes], status: int = 200) -> None:
         self.status = status
+        self.reason = ""
         self.headers: dict[str, str] = {}
         self._pieces = pieces
 

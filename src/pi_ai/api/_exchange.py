@@ -23,7 +23,9 @@ from pi_ai.wire import encode
 
 __all__ = (
     "Exchange",
+    "Framing",
     "RecordDecoder",
+    "Refusal",
     "decoded",
     "error_code",
     "exchange",
@@ -32,12 +34,35 @@ __all__ = (
 
 _ERROR_BODY_BYTES = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
+_KEY_CHARS = 8
+"""Shorter keys are placeholders, whose letters stand in any text."""
 _DEFAULT_TIMEOUT_MS = 600_000
 _DEFAULT_IDLE_TIMEOUT_MS = 300_000
 _DEFAULT_MAX_RETRY_DELAY_MS = 60_000
 
-ErrorText = Callable[[int, bytes], str]
-"""The text of an error status and its body, as the vendor's own client words it."""
+
+class Refusal(Struct, frozen=True):
+    """An answer with an error status: the status, what the server calls it, and the body."""
+
+    status: int
+    reason: str
+    body: bytes
+
+
+ErrorText = Callable[[Refusal], str]
+"""The text of an error status, as the vendor's own client words it."""
+
+
+class Framing(Protocol):
+    """Cuts a body into records, however it is split into pieces."""
+
+    def feed(self, chunk: bytes, /) -> list[SseRecord]:
+        """The records that `chunk` completes."""
+        ...
+
+    def end(self) -> list[SseRecord]:
+        """The last record, if the body ended without a mark behind it."""
+        ...
 
 
 class RecordDecoder(Protocol):
@@ -56,8 +81,9 @@ class RecordDecoder(Protocol):
 class Exchange:
     """An accepted response, read record by record."""
 
-    def __init__(self, response: HttpResponse) -> None:
+    def __init__(self, response: HttpResponse, framing: Framing) -> None:
         self._response = response
+        self._framing = framing
 
     @property
     def status(self) -> int:
@@ -65,16 +91,16 @@ class Exchange:
         return self._response.status
 
     async def records(self) -> AsyncGenerator[list[SseRecord], None]:
-        """The server-sent events of one network read at a time."""
-        decoder = SseDecoder()
+        """The records of one network read at a time."""
+        framing = self._framing
         async with aclosing(self._response.chunks()) as chunks:
             async for chunk in chunks:
-                records = decoder.feed(chunk)
+                records = framing.feed(chunk)
                 del chunk  # nothing of it is kept while the next one is awaited
                 if records:
                     yield records
                 del records
-        if records := decoder.end():
+        if records := framing.end():
             yield records
 
 
@@ -121,12 +147,14 @@ async def exchange(
     headers: Mapping[str, str],
     body: JsonObject,
     error_text: ErrorText,
+    framing: Callable[[], Framing] = SseDecoder,
 ) -> Exchange:
     """POST `body` and give the response, once a status of 2xx was received.
 
-    Leaving `stack` ends the exchange. The body is not kept while the answer streams: it may be
-    large, and so may be the number of streams. Retries as the options say. Raises
-    `ProviderStatusError` with `error_text` for other statuses, and what the caller's hooks raise.
+    `framing` makes what cuts the response into records. Leaving `stack` ends the exchange. The body
+    is not kept while the answer streams: it may be large, and so may be the number of streams.
+    Retries as the options say. Raises `ProviderStatusError` with `error_text` for other statuses,
+    and what the caller's hooks raise.
     """
     options = call.options
     request = HttpRequest(
@@ -147,7 +175,7 @@ async def exchange(
                 call,
             )
             if not 200 <= response.status < 300:
-                raise await _status_error(response, error_text)
+                raise await _status_error(response, error_text, call.api_key)
             stack.push_async_exit(attempt.pop_all())
         return response
 
@@ -156,7 +184,7 @@ async def exchange(
         max_retries=options.get("max_retries") or 0,
         max_delay_ms=_DEFAULT_MAX_RETRY_DELAY_MS if max_delay_ms is None else max_delay_ms,
     )
-    return Exchange(response)
+    return Exchange(response, framing())
 
 
 def _encoded(body: JsonObject) -> bytes:
@@ -182,7 +210,9 @@ async def _payload(call: Call[Struct], body: JsonObject) -> JsonObject:
     changed = hook(body, call.model)
     if inspect.isawaitable(changed):
         changed = await changed
-    return body if changed is None else {**changed, "stream": True}
+    if changed is None:
+        return body
+    return {**changed, "stream": True} if "stream" in body else changed
 
 
 async def _observe(
@@ -195,15 +225,19 @@ async def _observe(
             await seen
 
 
-async def _status_error(response: HttpResponse, error_text: ErrorText) -> ProviderStatusError:
+async def _status_error(
+    response: HttpResponse, error_text: ErrorText, key: str | None
+) -> ProviderStatusError:
     body = b""
     # The status says enough: a body that stalls or breaks off must not hide it.
     with suppress(TimeoutError, ProviderError):
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
             body = await response.read(_ERROR_BODY_BYTES)
+    if key and len(key) >= _KEY_CHARS:  # a server may say back what it was sent
+        body = body.replace(key.encode(), b"[key]")
     headers = response.headers
     return ProviderStatusError(
-        error_text(response.status, body),
+        error_text(Refusal(response.status, response.reason, body)),
         status=response.status,
         code=error_code(_as_json(body)),
         retry_after=retry_after_seconds(headers),

@@ -17,18 +17,21 @@ __all__ = (
     "require_credentials",
     "require_messages",
     "resolve_cache_retention",
+    "told_cache_retention",
 )
 
 
-def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
-    """How long the prompt may stay cached: the option, else the environment, else `short`.
-
-    Source: providers spec, section 3.4.
-    """
+def told_cache_retention(call: Call[Struct]) -> CacheRetention | None:
+    """How long the prompt may stay cached: the option, else the environment, else None."""
     told = call.options.get("cache_retention")
     if told is not None:
         return told
-    return "long" if get_provider_env("PI_CACHE_RETENTION", call.env) == "long" else "short"
+    return "long" if get_provider_env("PI_CACHE_RETENTION", call.env) == "long" else None
+
+
+def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
+    """`told_cache_retention`, else `short`. Source: providers spec, section 3.4."""
+    return told_cache_retention(call) or "short"
 
 
 def require_adapter_options(call: Call[Struct], kind: type[Struct]) -> None:
@@ -46,8 +49,11 @@ def require_messages(sent: Sequence[JsonObject]) -> None:
         raise ValueError("context.messages: expected at least one message with content, found none")
 
 
-def require_credentials(call: Call[Struct]) -> None:
-    """Raise `ModelsError` for a request that would be sent without credentials it needs."""
+def require_credentials(call: Call[Struct], text: str = "No API key for provider: {}") -> None:
+    """Raise `ModelsError` for a request that would be sent without credentials it needs.
+
+    The provider is put into `text`.
+    """
     own = {**(call.model.headers or {}), **call.headers}
     if not (call.api_key or call.keyless or has_credential_header(own)):
-        raise ModelsError(f"No API key for provider: {call.model.provider}", code="auth")
+        raise ModelsError(text.format(call.model.provider), code="auth")

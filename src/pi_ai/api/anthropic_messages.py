@@ -27,7 +27,7 @@ from pi_ai.api._anthropic_records import (
     read_delta,
 )
 from pi_ai.api._anthropic_request import AnthropicRequest, build_request
-from pi_ai.api._exchange import Exchange, decoded, error_code, exchange, join_url
+from pi_ai.api._exchange import Exchange, Refusal, decoded, error_code, exchange, join_url
 from pi_ai.api._options import (
     require_adapter_options,
     require_credentials,
@@ -155,9 +155,10 @@ def _strict_fallback(error: ProviderStatusError) -> Diagnostic:
     )
 
 
-def _error_text(status: int, body: bytes) -> str:
+def _error_text(refusal: Refusal) -> str:
     """The text of an error status, as Anthropic's own client words it."""
-    text = body.decode("utf-8", "replace")
+    status = refusal.status
+    text = refusal.body.decode("utf-8", "replace")
     try:
         value = parse_json(text)
     except ValueError:

@@ -25,7 +25,7 @@ from pi_ai.api._completions_records import (
     UsageRecord,
 )
 from pi_ai.api._completions_request import CompletionsOptions, build_request
-from pi_ai.api._exchange import Exchange, decoded, error_code, exchange, join_url
+from pi_ai.api._exchange import Exchange, Refusal, decoded, error_code, exchange, join_url
 from pi_ai.api._options import (
     require_adapter_options,
     require_credentials,
@@ -106,9 +106,10 @@ async def _open(call: Call[CompletionsOptions], stack: AsyncExitStack) -> tuple[
     return response, decoder
 
 
-def _error_text(status: int, body: bytes) -> str:
+def _error_text(refusal: Refusal) -> str:
     """The text of an error status, as OpenAI's own client words it."""
-    text = body.decode("utf-8", "replace").strip()
+    status = refusal.status
+    text = refusal.body.decode("utf-8", "replace").strip()
     try:
         value = parse_json(text)
     except ValueError:

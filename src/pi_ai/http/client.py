@@ -145,6 +145,11 @@ class AiohttpResponse:
         return self._raw.status
 
     @property
+    def reason(self) -> str:
+        """What the server calls the status, "" if it says nothing."""
+        return self._raw.reason or ""
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The headers, with lower-case names."""
         return {name.lower(): value for name, value in self._raw.headers.items()}

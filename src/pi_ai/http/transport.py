@@ -33,6 +33,11 @@ class HttpResponse(Protocol):
         ...
 
     @property
+    def reason(self) -> str:
+        """What the server calls the status, "" if it says nothing."""
+        ...
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The headers, with lower-case names."""
         ...
