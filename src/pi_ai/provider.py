@@ -32,6 +32,7 @@ __all__ = (
 KNOWN_APIS: Mapping[str, str] = {
     "anthropic-messages": "pi_ai.api.anthropic_messages",
     "openai-completions": "pi_ai.api.openai_completions",
+    "pi-messages": "pi_ai.api.pi_messages",
 }
 """The module behind each wire format; imported at the first request."""
 

@@ -40,6 +40,16 @@ C = Model(
     context_window=200_000,
     cost=ModelCost(input=3, output=15, cache_read=0.3, cache_write=3.75),
 )
+P = Model(
+    id="p",
+    api="pi-messages",
+    provider="custom",
+    base_url="{server}",
+    input=["text", "image"],
+    max_tokens=4096,
+    context_window=128_000,
+    cost=ModelCost(input=1, output=2),
+)
 
 
 def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **fields: Any) -> bytes:
@@ -82,9 +92,36 @@ def message_end(reason: str = "end_turn", **usage: Any) -> bytes:
     return delta + record("message_stop")
 
 
+def pi_record(kind: str, index: Any = 0, **fields: Any) -> bytes:
+    """A record of pi's own protocol about one content block."""
+    return data({"type": kind, "contentIndex": index, **fields})
+
+
+PI_USAGE = {
+    "input": 10,
+    "output": 5,
+    "cacheRead": 0,
+    "cacheWrite": 0,
+    "totalTokens": 15,
+    "cost": {"input": 0.5, "output": 0.25, "cacheRead": 0, "cacheWrite": 0, "total": 0.75},
+}
+
+
+def pi_end(kind: str = "done", reason: str = "stop", **fields: Any) -> bytes:
+    """The last record of pi's own protocol."""
+    return data({"type": kind, "reason": reason, "usage": PI_USAGE, **fields})
+
+
+def pi_text(text: str) -> bytes:
+    """The beginning of an answer in pi's own protocol: a text that has not ended."""
+    start = data({"type": "start"}) + pi_record("text_start")
+    return start + pi_record("text_delta", delta=text)
+
+
 BODIES = {
     "openai-completions": chunk({"content": "ok"}) + chunk({}, "stop") + DONE,
     "anthropic-messages": message_start() + text_block("ok") + message_end(),
+    "pi-messages": pi_text("ok") + pi_record("text_end", content="ok") + pi_end(),
 }
 """A short good answer per wire format."""
 

@@ -1,6 +1,6 @@
 """What a failing server does to a stream: a correct message or a clear error, and nothing left.
 
-Every case runs over both wire formats, within its time limit; afterwards the server must see the
+Every case runs over several wire formats, within its time limit; afterwards the server must see the
 connection closed, and no task may be left.
 """
 
@@ -19,22 +19,37 @@ from msgspec.structs import replace
 
 from pi_ai import AbortController, AssistantMessage, AssistantStream, Models
 from pi_ai.retry import is_retryable_assistant_error
-from support.exchanges import BODIES, HI, C, M, brief, chunk, message_start, record, text_block
+from support.exchanges import (
+    BODIES,
+    HI,
+    C,
+    M,
+    P,
+    brief,
+    chunk,
+    message_start,
+    pi_text,
+    record,
+    text_block,
+)
 from support.raw_server import CHUNKED, OK_HEAD, Peer, RawServer, piece
 
-MODELS = {"anthropic": C, "completions": M}
+MODELS = {"anthropic": C, "completions": M, "pi-messages": P}
 TEXT = {
     "anthropic-messages": message_start()
     + record("content_block_start", index=0, content_block={"type": "text", "text": ""})
     + record("content_block_delta", index=0, delta={"type": "text_delta", "text": "part"}),
     "openai-completions": chunk({"content": "part"}),
+    "pi-messages": pi_text("part"),
 }
 """The beginning of an answer, up to the first text."""
 
 BAD_JSON = {
     "anthropic-messages": b'event: content_block_delta\ndata: {"index":0,"delta":{\n\n',
     "openai-completions": b'data: {"choices":[\n\n',
+    "pi-messages": b'data: {"type":"text_delta",\n\n',
 }
+ENDED_EARLY = ("Anthropic stream ended", "Stream ended without", "custom stream ended")
 INVALID_UTF8 = {
     "anthropic-messages": message_start() + text_block("a\x00b"),
     "openai-completions": chunk({"content": "a\x00b"}),
@@ -174,7 +189,7 @@ async def _(peer: Peer, api: str) -> None:
     await peer.send(OK_HEAD, b"Content-Length: 100000\r\n\r\n", TEXT[api])
 
 
-@fault("ended-too-early", text=("Anthropic stream ended", "Stream ended without"))
+@fault("ended-too-early", text=ENDED_EARLY)
 async def _(peer: Peer, api: str) -> None:
     await peer.send(CHUNKED, piece(TEXT[api]), piece(b""))
 
@@ -230,7 +245,7 @@ async def _(peer: Peer, api: str) -> None:
 
 @fault(
     "malformed-json",
-    text=("Could not parse Anthropic SSE event", "Error reading response"),
+    text=("Could not parse Anthropic SSE event", "Error reading response", "Expecting"),
     retryable=False,
 )
 async def _(peer: Peer, api: str) -> None:
@@ -238,7 +253,7 @@ async def _(peer: Peer, api: str) -> None:
     await peer.stall()
 
 
-@fault("html-with-status-200", text=("Anthropic stream ended", "Stream ended without"), kept="")
+@fault("html-with-status-200", text=ENDED_EARLY, kept="")
 async def _(peer: Peer, _api: str) -> None:
     page = b"<html><body>Please log in</body></html>\n"
     await peer.send(
@@ -311,7 +326,7 @@ status_fault(
     "500-again-and-again",
     "500 Internal Server Error\r\nRetry-After-Ms: 5",
     then_good=False,
-    text="500 slow down",
+    text=("500 slow down", "500 Internal Server Error: slow down"),
     kept="",
     started=False,
     requests=3,
@@ -321,7 +336,7 @@ status_fault(
     "401",
     "401 Unauthorized",
     then_good=False,
-    text="401 slow down",
+    text=("401 slow down", "401 Unauthorized: slow down"),
     kept="",
     started=False,
     retryable=False,
@@ -331,7 +346,7 @@ status_fault(
     "redirect-is-not-followed",
     "307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/elsewhere",
     then_good=False,
-    text="307 slow down",
+    text=("307 slow down", "307 Temporary Redirect: slow down"),
     kept="",
     started=False,
     retryable=False,
