@@ -30,6 +30,7 @@ from pi_agent.low_level import (
     run_agent_loop_continue,
     run_tool_call,
 )
+from pi_agent.proxy import stream_proxy
 from pi_agent.run import Emit, LoopConfig, ToolCallOutcome
 from pi_agent.state import AgentState
 from pi_agent.tool import tool
@@ -91,5 +92,6 @@ __all__ = (
     "run_agent_loop",
     "run_agent_loop_continue",
     "run_tool_call",
+    "stream_proxy",
     "tool",
 )
