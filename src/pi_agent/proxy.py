@@ -36,9 +36,9 @@ def stream_proxy(
         )
 
     Requests go to `<proxy_url>/api/stream` with the token as bearer. The server is told the model,
-    the transcript and the options that change the answer; key, limits of time and retries, and
-    callbacks stay here and hold for the request to the server. `models` lends its connections, the
-    default collection unless given. A function as token may be async; what it raises ends the
+    the transcript and the options that change the answer. Keys stay here; so do time limits,
+    retries and callbacks, which hold for the request to the server. `models` lends its connections,
+    the default collection unless given. A function as token may be async; what it raises ends the
     stream as its `error` event. Raises ValueError for a URL or token that cannot be used.
     """
     if not proxy_url.startswith(("http://", "https://")):

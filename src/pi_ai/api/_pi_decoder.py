@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NoReturn
 
 from msgspec import UNSET
 
@@ -23,6 +24,8 @@ __all__ = ("Decoder",)
 _log = logging.getLogger(__name__)
 
 _SHOWN_CHARS = 100
+_LOGGED_TYPES = 10
+"""How many unknown types of one response are logged, each once."""
 _KINDS = {
     "text_start": "text",
     "thinking_start": "thinking",
@@ -157,7 +160,7 @@ class Decoder:
         shown = js_json(event.reason)[:_SHOWN_CHARS]
         raise ProviderProtocolError(f"Invalid reason {shown} in {self._wire} done event")
 
-    def _fail(self, event: EventRecord) -> None:
+    def _fail(self, event: EventRecord) -> NoReturn:
         self._note(event)
         self.finished = True
         if event.reason == "aborted":
@@ -180,6 +183,6 @@ class Decoder:
             )
 
     def _ignore(self, kind: str) -> None:
-        if kind not in self._ignored and len(self._ignored) < _SHOWN_CHARS:
+        if kind not in self._ignored and len(self._ignored) < _LOGGED_TYPES:
             self._ignored.add(kind)
             _log.warning("Ignored %s event of unknown type %r", self._wire, kind[:_SHOWN_CHARS])
