@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from pi_ai import Context, Model, Models, ModelsError, UserMessage
 from pi_ai.json_text import js_json
+from pi_ai.testing import LoopbackResponse, LoopbackServer
 from pi_ai.wire import to_json_value
 from pi_sdk import NoModelError, SdkError, create_agent
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.models_json import parse_relaxed_json, read_models_json
 from pi_session import SessionManager
+from support.exchanges import pi_end, pi_record, pi_text
 
 MODEL = {"id": "m", "api": "openai-completions", "baseUrl": "http://h.test/v1"}
 
@@ -334,6 +336,32 @@ def test_sdk_check_38_a_relaxed_file_gives_its_literal_key(fake, agent_dir, writ
             return fake.server.requests[0].headers["authorization"]
 
     assert asyncio.run(main()) == "Bearer k//x"
+
+
+def test_a_provider_of_the_file_may_speak_pi_messages(agent_dir, write_models):
+    body = pi_text("abc") + pi_record("text_end", content="abc") + pi_end()
+
+    async def main():
+        async with LoopbackServer(lambda _request: LoopbackResponse(body)) as server:
+            gate = {
+                "api": "pi-messages",
+                "baseUrl": server.url,
+                "apiKey": "gate-key",
+                "headers": {"X-Team": "a"},
+                "models": [{"id": "auto"}],
+            }
+            write_models({"gate": gate})
+            manager = SessionManager.in_memory(agent_dir)
+            async with create_agent(
+                agent_dir=agent_dir, session_manager=manager, model="gate/auto"
+            ) as session:
+                message = await session.prompt("hi")
+            [request] = server.requests
+            return message.text, request.path, request.headers, request.json()["model"]
+
+    text, path, headers, model = asyncio.run(main())
+    assert (text, path, model) == ("abc", "/messages", "auto")
+    assert (headers["authorization"], headers["x-team"]) == ("Bearer gate-key", "a")
 
 
 def test_the_callers_key_wins_over_the_files(fake, agent_dir, write_models):
