@@ -34,7 +34,6 @@ EXPECTED = {
     "function_tools": "A minute.",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
-    "function_tools": "words.",
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "rpc_client": "exit status: 0",

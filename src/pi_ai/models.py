@@ -278,7 +278,8 @@ class Models:
             options=options,
             adapter=adapter,
             message=message,
-            transport=self.transport,
+            # not loaded for a provider that makes no request, such as a scripted one
+            transport=self._transport or _Borrowed(lambda: self.transport),
             api_key=auth.api_key,
             keyless=auth.keyless,
             headers=merge_headers(session, auth.headers, model.headers, options.get("headers")),
