@@ -3,6 +3,7 @@
 Needs neither an agent loop nor a provider.
 """
 
+from pi_session.branches import Branch, BranchDiff
 from pi_session.codec import parse_session_entries
 from pi_session.convert import bash_execution_text, convert_to_llm, serialize_conversation
 from pi_session.entries import (
@@ -57,12 +58,16 @@ from pi_session.projection import (
     build_context_entries,
     build_projection,
     build_session_context,
+    build_transcript,
     replay_system_messages,
 )
+from pi_session.stats import SessionStats, UsageRow, session_stats
 from pi_session.tree import TreeNode
 
 __all__ = (
     "BashExecutionMessage",
+    "Branch",
+    "BranchDiff",
     "BranchSummaryEntry",
     "BranchSummaryMessage",
     "CompactionEntry",
@@ -93,14 +98,17 @@ __all__ = (
     "SessionMessage",
     "SessionModel",
     "SessionReadOnlyError",
+    "SessionStats",
     "ThinkingLevelChangeEntry",
     "TreeNode",
     "UnknownEntry",
     "UsageEntry",
+    "UsageRow",
     "bash_execution_text",
     "build_context_entries",
     "build_projection",
     "build_session_context",
+    "build_transcript",
     "convert_to_llm",
     "default_session_dir",
     "find_most_recent_session",
@@ -112,5 +120,6 @@ __all__ = (
     "replay_system_messages",
     "resolve_agent_dir",
     "serialize_conversation",
+    "session_stats",
     "sessions_root",
 )

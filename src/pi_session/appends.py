@@ -37,14 +37,14 @@ from pi_session.messages import (
     CustomMessage,
 )
 from pi_session.projection import replay_system_messages
-from pi_session.tree import SessionTree
+from pi_session.views import SessionViews
 
 __all__ = ("SessionAppends",)
 
 _EDITABLE_ROLES = frozenset({"user", "assistant", "toolResult"})
 
 
-class SessionAppends(SessionTree, ABC):
+class SessionAppends(SessionViews, ABC):
     """Appends entries. Every method returns the id of the new entry, which is the leaf then.
 
     All raise OSError or a `SessionError` when the entry cannot be stored; nothing is changed then.

@@ -249,6 +249,12 @@ class Entry(Struct, gc=False, eq=False):
         return self._view
 
     @property
+    def message(self) -> SessionMessage | None:
+        """The message of a `message` entry; None for other entries, and if it cannot be read."""
+        view = self.view if self.type == "message" else None
+        return view.message if isinstance(view, MessageEntry) else None
+
+    @property
     def role(self) -> str | None:
         """The message's role; None for entries that are no message."""
         if self.type != "message":

@@ -38,6 +38,7 @@ from pi_session.locations import (
     resolve_path,
     session_file_name,
 )
+from pi_session.plain_text import counted, one_line
 from pi_session.store import SessionFile
 
 __all__ = ("SessionManager",)
@@ -296,7 +297,9 @@ class SessionManager(SessionAppends):
 
     def __repr__(self) -> str:
         where = self._session_file.name if self._session_file else "in memory"
-        return f"<SessionManager {self.session_id} {where}, {self.get_entry_count()} entries>"
+        name = f" {one_line(name, 40)!r}" if (name := self.get_session_name()) else ""
+        counts = counted(len(self), "entry", "entries")
+        return f"<SessionManager {self.session_id}{name} {where}, {counts}>"
 
     # --- storing ----------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ __all__ = (
     "build_context_entries",
     "build_projection",
     "build_session_context",
+    "build_transcript",
     "find_branch",
     "replay_system_messages",
     "walk_path",
@@ -147,6 +148,15 @@ def build_session_context(
     """Messages, thinking level and model at `leaf_id`, which `find_branch` explains."""
     projection = build_projection(find_branch(entries, leaf_id))
     return SessionContext(projection.messages, projection.thinking_level, projection.model)
+
+
+def build_transcript(path: Iterable[Entry]) -> list[SessionMessage]:
+    """Every message of `path` as it was stored, whatever was compacted or edited later.
+
+    Compaction summaries are left out: what they stand for is there itself.
+    """
+    with paused_collector():
+        return [message for entry in path for message in _entry_messages(entry, first=False)]
 
 
 def replay_system_messages(messages: Iterable[SessionMessage]) -> SystemMessage | None:
