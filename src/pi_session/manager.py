@@ -39,6 +39,7 @@ from pi_session.locations import (
     session_file_name,
 )
 from pi_session.plain_text import counted, one_line
+from pi_session.slicing import sliced_entries
 from pi_session.store import SessionFile
 
 __all__ = ("SessionManager",)
@@ -217,14 +218,27 @@ class SessionManager(SessionAppends):
         """
         self._require(leaf_id)
         entries = branched_entries(self.get_branch(leaf_id), self._current_labels(), new_entry_id)
-        branched = SessionManager(self._cwd, self._session_dir, durable=self._durable)
-        branched._start(None, self._session_file)
-        if self._session_file is not None and any(map(_is_conversation, entries)):
-            branched._create_file(entries)
+        branched = self._derive(entries, self._session_dir)
         self._release()
         self._adopt(branched)
         self._replace_entries(entries)
         return self._session_file
+
+    def slice(
+        self, first_id: str | None = None, last_id: str | None = None, *, in_memory: bool = False
+    ) -> SessionManager:
+        """A new session of the entries from one to another, by default from root to leaf.
+
+        Its file, beside this one's, is made at once if there is a user or assistant message in
+        it; `in_memory` makes none. What `sliced_entries` says of tool calls, labels and errors
+        holds. This session stays as it is.
+        """
+        entries = sliced_entries(
+            self, first_id, last_id, labels=self._current_labels(), new_id=new_entry_id
+        )
+        sliced = self._derive(entries, None if in_memory else self._session_dir)
+        sliced._replace_entries(entries)
+        return sliced
 
     # --- state ------------------------------------------------------------------------------
 
@@ -344,6 +358,14 @@ class SessionManager(SessionAppends):
         self._session_file = path
         self._flushed = True
         self._refusal = None if file is not None else f"Session is open for reading only: {path}"
+
+    def _derive(self, entries: list[Entry], session_dir: Path | None) -> SessionManager:
+        """A session whose file has `entries`, though it has not taken them in yet."""
+        derived = SessionManager(self._cwd, session_dir, durable=self._durable)
+        derived._start(None, self._session_file)
+        if session_dir is not None and any(map(_is_conversation, entries)):
+            derived._create_file(entries)
+        return derived
 
     def _adopt(self, other: SessionManager) -> None:
         """Take over header and file of `other`, which is of no use afterwards."""
