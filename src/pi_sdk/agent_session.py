@@ -42,7 +42,7 @@ from pi_sdk.errors import NoModelError, PromptRejectedError
 from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
 from pi_sdk.listeners import Listeners, SessionListener
 from pi_sdk.queues import QueuedMessages, StreamingBehavior
-from pi_sdk.recording import append_agent_message, session_cost
+from pi_sdk.recording import append_agent_message
 from pi_sdk.system_prompt import patch_sections, render_sections
 from pi_session import SessionManager, SessionMessage, convert_to_llm
 
@@ -189,7 +189,7 @@ class AgentSession:
 
     def total_cost(self) -> Cost:
         """What the whole session has cost, all branches, summaries and tools included, in USD."""
-        return session_cost(self.session_manager)
+        return self.session_manager.stats().usage.cost
 
     # --- talking ------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
-"""Messages into the session file, and what the entries in it have cost.
+"""Messages of a run into the session file.
 
-Source: sdk spec, sections 14.3 and 15; session spec, section 8.
+Source: sdk spec, section 15; session spec, section 8.
 """
 
 from __future__ import annotations
@@ -8,19 +8,10 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from pi_agent import AgentMessage
-from pi_ai import AssistantMessage, Cost, SystemMessage, ToolResultMessage, Usage, UserMessage
-from pi_ai.cost import sum_usage
-from pi_session import (
-    BranchSummaryEntry,
-    CompactionEntry,
-    CustomMessage,
-    EntryView,
-    MessageEntry,
-    SessionManager,
-    UsageEntry,
-)
+from pi_ai import AssistantMessage, SystemMessage, ToolResultMessage, UserMessage
+from pi_session import CustomMessage, SessionManager
 
-__all__ = ("append_agent_message", "session_cost")
+__all__ = ("append_agent_message",)
 
 
 def append_agent_message(session: SessionManager, message: AgentMessage) -> None:
@@ -38,19 +29,3 @@ def append_agent_message(session: SessionManager, message: AgentMessage) -> None
             session.append_message(message)
         case _:
             pass
-
-
-def session_cost(session: SessionManager) -> Cost:
-    """What all entries have cost, of all branches, in USD."""
-    usages = (_usage(entry.view) for entry in session.get_entries())
-    return sum_usage(usage for usage in usages if usage is not None).cost
-
-
-def _usage(view: EntryView) -> Usage | None:
-    match view:
-        case MessageEntry(message=AssistantMessage() | ToolResultMessage() as message):
-            return message.usage
-        case UsageEntry() | CompactionEntry() | BranchSummaryEntry():
-            return view.usage
-        case _:
-            return None
