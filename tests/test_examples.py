@@ -38,6 +38,7 @@ EXPECTED = {
     "proxy_server": "They stayed on the server.",
     "rpc_client": "exit status: 0",
     "steering": "stopped: aborted",
+    "sessions": "With its result: ['assistant', 'toolResult']",
 }
 
 
