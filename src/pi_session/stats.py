@@ -134,6 +134,10 @@ class SessionStats(Struct):
         return stats_html(self)
 
 
+_Groups: TypeAlias = dict[tuple[str, str | None, str | None], list[Billed]]
+"""Usages by name, provider and model of their row."""
+
+
 def session_stats(entries: Iterable[Entry]) -> SessionStats:
     """Counts and costs of `entries`, such as `session.get_entries()` or a branch."""
     stats = SessionStats()
@@ -162,7 +166,11 @@ def read_billed(entry: Entry) -> Billed | None:
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
     """The sum. What used nothing, as a failed answer may, has no say in where costs come from."""
-    return sum_usage(usage for usage in usages if usage.total_tokens or usage.cost.total)
+    parts = list(usages)
+    total = sum_usage(parts)
+    used = [part.cost for part in parts if part.total_tokens or part.cost.total]
+    total.cost.total_from_provider = bool(used) and all(cost.total_from_provider for cost in used)
+    return total
 
 
 def _count(stats: SessionStats, message: _Message) -> None:
@@ -181,10 +189,6 @@ def _count(stats: SessionStats, message: _Message) -> None:
             stats.tool_errors += message.is_error
         case _:
             pass
-
-
-_Groups: TypeAlias = dict[tuple[str, str | None, str | None], list[Billed]]
-"""Usages by name, provider and model of their row."""
 
 
 def _model_key(billed: Billed) -> tuple[str, str | None, str | None]:

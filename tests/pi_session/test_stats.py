@@ -121,6 +121,11 @@ TOKENS = {"input": 1, "output": 2, "cacheRead": 3, "cacheWrite": 4}
             Usage(output=2, total_tokens=2, cost=Cost(total=1, total_from_provider=False)),
             id="a-count-that-is-none",
         ),
+        pytest.param(
+            {**ANSWER, "usage": {"reasoning": 3, "cost": {"input": 2}}},
+            Usage(reasoning=3, cost=Cost(input=2, total_from_provider=False)),
+            id="parts-without-totals",
+        ),
         pytest.param(ANSWER, Usage(cost=Cost(total_from_provider=False)), id="no-usage"),
         pytest.param(
             {**ANSWER, "usage": 5}, Usage(cost=Cost(total_from_provider=False)), id="no-object"
