@@ -57,13 +57,15 @@ def _graph(depth: int, *, opens: bool = False) -> str:
 
 
 def _said(entry: Entry, room: int, *, label: str | None = None) -> str:
-    """Kind, text and tool calls in what room is left beside cost and label."""
+    """Kind and text, cut so that tool calls, cost and label have room behind them."""
     digest = build_digest(entry)
     end = f" {usd(digest.cost)}" if digest.cost else ""
     if label:
         end += f" #{one_line(label, _LABEL_LIMIT)}"
-    calls = f"[{', '.join(digest.calls)}]" if digest.calls else ""
-    said = f"{'!' if digest.failed else ''}{digest.kind} {digest.text} {calls}"
+    if digest.calls:
+        calls = f"[{', '.join(digest.calls)}]"
+        end = f" {one_line(calls, max((room - len(end)) // 2, _LEAST_TEXT))}{end}"
+    said = f"{'!' if digest.failed else ''}{digest.kind} {digest.text}"
     return one_line(said, max(room - len(end), _LEAST_TEXT)) + end
 
 

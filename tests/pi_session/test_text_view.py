@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_ai.types import AssistantMessage, Cost, Usage, UserMessage
+from pi_ai.types import AssistantMessage, Cost, TextContent, ToolCall, Usage, UserMessage
 from pi_session import SessionManager, SessionStats
 from pi_session.outline import Gap, build_outline
 from support.session_trees import RANDOM_SESSIONS, Raw, session_entries
@@ -137,6 +137,15 @@ def test_lines_are_cut_to_the_width_and_keep_cost_and_label() -> None:
     first, _ = session.tree_text(width=60).splitlines()
     assert len(first) <= 60
     assert first.endswith("… $0.5000 #L")
+
+
+def test_tool_calls_have_room_beside_a_long_text() -> None:
+    session = SessionManager.in_memory()
+    calls = [ToolCall("c", "read", {"limit": 5, "path": "a.txt"}), ToolCall("c", "ls")] * 2
+    session.append_message(AssistantMessage([TextContent("long " * 100), *calls]))
+    (line,) = lines(session)
+    assert 95 < len(line) <= 100
+    assert line.endswith("… [read(a.txt), ls(), read(a.txt), ls(…")
 
 
 def test_print_tree_writes_what_the_stream_can_take(
