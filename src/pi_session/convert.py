@@ -6,6 +6,7 @@ Source: session spec, section 13.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from pi_ai.json_text import js_json
 from pi_ai.transcript import content_text
@@ -35,6 +36,7 @@ _BRANCH_PREFACE = (
 _COMPACTION_PREFACE = (
     "The earlier part of this conversation was compacted into the following summary:"
 )
+_MODEL_MESSAGES = frozenset({SystemMessage, UserMessage, AssistantMessage, ToolResultMessage})
 _TOOL_RESULT_LIMIT = 2000
 """How much of a tool result goes into a summary request, in UTF-16 units."""
 
@@ -46,9 +48,10 @@ def convert_to_llm(messages: Iterable[SessionMessage]) -> list[Message]:
     """
     converted: list[Message] = []
     for message in messages:
+        if type(message) in _MODEL_MESSAGES:  # nearly all, at every request again
+            converted.append(cast("Message", message))
+            continue
         match message:
-            case SystemMessage() | UserMessage() | AssistantMessage() | ToolResultMessage():
-                converted.append(message)
             case BashExecutionMessage():
                 if not message.exclude_from_context:
                     converted.append(_user(bash_execution_text(message), message.timestamp))
@@ -64,6 +67,8 @@ def convert_to_llm(messages: Iterable[SessionMessage]) -> list[Message]:
             case CompactionSummaryMessage():
                 text = f"{_COMPACTION_PREFACE}\n\n<summary>\n{message.summary}\n</summary>"
                 converted.append(_user(text, message.timestamp))
+            case _:
+                converted.append(message)
     return converted
 
 

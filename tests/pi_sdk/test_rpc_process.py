@@ -229,7 +229,7 @@ def test_rpc_checks_22_23_commands_in_one_write(fake, start):
             server.send({"id": "p", "type": "prompt", "message": "C"}, {"id": "x", "type": "abort"})
             await server.saw("response", id="x")
             server.send({"id": "q", "type": "prompt", "message": "D"})
-            server.send({"id": "s", "type": "steer", "message": "E"})
+            server.send({"id": "s", "type": "steer", "message": "E"})  # in this turn or the next
             await server.saw("agent_settled")
             assert await server.end() == (0, "")
             return both, server.records[len(both) :]
@@ -242,7 +242,7 @@ def test_rpc_checks_22_23_commands_in_one_write(fake, start):
     assert [r["type"] for r in rest[:3]] == ["response", "agent_start", "turn_start"]
     settled = rest.index({"type": "agent_settled", "aborted": True})
     assert rest[settled + 1] == {"id": "x", "type": "response", "command": "abort", "success": True}
-    assert len(fake.bodies) == 2
+    assert len(fake.bodies) in {2, 3}
     sent = json.dumps(fake.bodies[-1]["messages"])
     assert [text in sent for text in ('"A"', '"B"', '"C"', '"D"', '"E"')] == [
         True,
