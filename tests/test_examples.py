@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from pi_ai.http.client import AiohttpTransport
 from pi_ai.http.transport import HttpRequest, HttpResponse
@@ -36,6 +36,8 @@ EXPECTED = {
     "permission_gate": "Nobody is here to allow it. Do without.",
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
+    "compaction": "10180 -> 1084 tokens",
+    "function_tools": "words.",
     "rpc_client": "exit status: 0",
     "steering": "stopped: aborted",
     "sessions": "With its result: ['assistant', 'toolResult']",
