@@ -37,8 +37,8 @@ def find_oversized_results(
     """The edits that make a context fit its window, by shortening the longest tool results.
 
     None are needed while the context leaves the reserve free, or if the window is unknown (0).
-    Otherwise it is brought down to half of the rest, so that there is room to go on; what is
-    not in tool results may leave it longer than that.
+    Otherwise it is brought down to half of the rest, so that there is room to go on; what is no
+    text of a tool result, such as its images, may leave it longer than that.
     """
     room = context_window - settings.reserve_tokens
     tokens = sum_estimates(projection.messages)
