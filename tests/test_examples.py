@@ -37,6 +37,7 @@ EXPECTED = {
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "compaction": "10180 -> 1084 tokens",
+    "coding_agent": "It was hello.txt.",
     "function_tools": "words.",
     "rpc_client": "exit status: 0",
     "steering": "stopped: aborted",

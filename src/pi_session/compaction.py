@@ -94,9 +94,9 @@ async def compact_session(
     """Summarise the older part of the active branch, and put the summary in its place.
 
     The settings are fitted to the window of the summarizer's model. Tool results too long for
-    what is left are shortened by context edits. Nothing is appended when this raises:
-    `CompactionError` if there is nothing to compact, `SessionMovedError` if the branch was left
-    meanwhile, `SummaryError`, `AbortError`, or what appending raises.
+    what is left are shortened by context edits. Raises `CompactionError` if there is nothing to
+    compact, `SessionMovedError` if the branch was left meanwhile, `SummaryError`, `AbortError`, and
+    what the model call raises; nothing is appended then. Also raises what appending does.
     """
     if session.read_only:  # before anything is paid for
         raise SessionReadOnlyError("A session that cannot be written cannot be compacted")

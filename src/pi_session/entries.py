@@ -266,14 +266,6 @@ class Entry(Struct, gc=False, eq=False):
         role = cast("JsonObject", message).get("role") if isinstance(message, dict) else None
         return role if isinstance(role, str) else None
 
-    @property
-    def message(self) -> SessionMessage | None:
-        """The stored message; None for entries that are no message, or hold none."""
-        if self.type != "message":
-            return None
-        view = self.view
-        return view.message if isinstance(view, MessageEntry) else None
-
     def message_with_content(self, content: JsonValue) -> SessionMessage | None:
         """The entry's message with other content and all else unchanged; None if it has none."""
         raw = self.raw
