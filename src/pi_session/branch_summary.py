@@ -131,8 +131,10 @@ async def generate_branch_summary(
     by itself, shortened. `custom_instructions` come on top of ours, or replace them. Raises
     `SummaryError`, `AbortError` and what the model call raises.
     """
-    budget = max(1, (summarizer.model.context_window or _DEFAULT_WINDOW_TOKENS) - reserve_tokens)
-    prepared = prepare_branch_entries(entries, budget)
+    window = summarizer.model.context_window
+    if window <= 0:
+        window = _DEFAULT_WINDOW_TOKENS
+    prepared = prepare_branch_entries(entries, window - min(reserve_tokens, window // 2))
     messages = prepared.messages
     if not messages:  # the newest alone exceeds the budget
         messages = prepare_branch_entries(entries).messages[-1:]

@@ -224,6 +224,13 @@ def test_newest_message_beyond_the_budget_is_shortened() -> None:
     assert window // 3 < tokens <= window - 16_384
 
 
+@pytest.mark.parametrize("window", [8192, 0, -1], ids=["small", "unknown", "negative"])
+def test_odd_windows_still_hold_a_branch(window: int) -> None:
+    provider = FauxProvider([faux_message("B")])
+    assert summarized(BRANCH, provider, context_window=window) is not None
+    assert "[User]: try it" in request_text(provider.requests[0])
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
