@@ -31,17 +31,15 @@ BLOCKS = [
 EXPECTED = {
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
+    "compaction": "10180 -> 1084 tokens",
     "function_tools": "A minute.",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
-    "compaction": "10180 -> 1084 tokens",
-    "coding_agent": "It was hello.txt.",
-    "function_tools": "words.",
     "rpc_client": "exit status: 0",
-    "steering": "stopped: aborted",
     "sessions": "With its result: ['assistant', 'toolResult']",
+    "steering": "stopped: aborted",
 }
 
 
