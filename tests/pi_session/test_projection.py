@@ -244,7 +244,7 @@ def test_a_grown_projection_is_extended_and_not_rebuilt(monkeypatch: pytest.Monk
     def fail(path: object) -> None:
         raise AssertionError("rebuilt")
 
-    monkeypatch.setattr("pi_session.projection.build_projection", fail)
+    monkeypatch.setattr("pi_session.projection.build_context_entries", fail)
     for number in range(5):
         session.append_message(UserMessage(str(number), timestamp=1))
         messages = session.build_session_context().messages
