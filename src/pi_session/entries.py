@@ -9,15 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Container, Iterable
 from contextlib import suppress
-from functools import cache
 from typing import ClassVar, Literal, TypeAlias, cast
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from pi_ai.json_text import parse_json
 from pi_ai.types import JsonObject, JsonValue, SystemMessage, Usage, UserContent, Wire, now_ms
-from pi_ai.wire import encode
+from pi_ai.wire import decoder_for, encode
 from pi_session.messages import SessionMessage, no_content
 from pi_session.salvage import convert, read_message, salvage
 
@@ -313,7 +311,7 @@ class Entry(Struct, gc=False, eq=False):
 
     def _read(self) -> EntryView:
         with suppress(ValueError, RecursionError):
-            return _known_entries().decode(self.line)
+            return decoder_for(KnownEntry).decode(self.line)
         return self._read_leniently()
 
     def _read_leniently(self) -> EntryView:
@@ -364,31 +362,14 @@ def _decode_messages(lines: bytes) -> list[SessionMessage]:
     """The messages of lines that are all as they should be; none if one is not."""
     started = now_ms()
     try:
-        messages = [line.message for line in _message_lines().decode_lines(lines)]
+        messages = [line.message for line in decoder_for(_MessageLine).decode_lines(lines)]
         # A message without a time of its own has got the present one.
         if any(message.timestamp >= started for message in messages):
-            times = [line.message.timestamp for line in _time_lines().decode_lines(lines)]
+            times = [line.message.timestamp for line in decoder_for(_TimeLine).decode_lines(lines)]
             return [] if UNSET in times else messages
     except (ValueError, RecursionError):
         return []
     return messages
-
-
-@cache
-def _message_lines() -> msgspec.json.Decoder[_MessageLine]:
-    """Made when a body is first read: it costs a few milliseconds."""
-    return msgspec.json.Decoder(_MessageLine)
-
-
-@cache
-def _time_lines() -> msgspec.json.Decoder[_TimeLine]:
-    return msgspec.json.Decoder(_TimeLine)
-
-
-@cache
-def _known_entries() -> msgspec.json.Decoder[KnownEntry]:
-    """As `_message_lines`, for entries that are no messages."""
-    return msgspec.json.Decoder(KnownEntry)
 
 
 _KINDS: dict[str, type[KnownEntry]] = {kind.type: kind for kind in KnownEntry.__args__}
