@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-
-import pytest
 
 from support.crashes import crash_writers
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="writers are forked")
 def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     figures = crash_writers(tmp_path, 25)
     assert figures.kills == 25
