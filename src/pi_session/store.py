@@ -95,7 +95,7 @@ class SessionFile:
         return lines
 
     def read_new_lines(self) -> list[bytes]:
-        """Lines that another program appended since.
+        """Whole lines that another program appended since; one it still writes is told by `append`.
 
         Raises `SessionConflictError` if the file is no longer the one that was opened, or is
         shorter than it was.
@@ -112,7 +112,11 @@ class SessionFile:
         if status.st_size == self.size:
             return []
         lines = split_lines(_read_range(descriptor, self.size, status.st_size))
+        unfinished = bool(lines) and not lines[-1].endswith(b"\n")
+        if unfinished:
+            lines.pop()
         self._advance(lines)
+        self._ends_line = not unfinished
         return lines
 
     def append(self, data: bytes) -> list[bytes]:

@@ -219,6 +219,33 @@ def test_lines_that_slip_in_just_before_an_append_are_told(tail: bytes, tmp_path
     assert path.read_bytes().endswith(b"theirs\n" + b"\n" * bool(tail) + b"ours\nmore\n")
 
 
+@pytest.mark.parametrize(
+    ("rest", "told", "stored"),
+    [
+        (b"", b'{"id":', b'{"id":\nours\n'),
+        (b'"b"}\n', b'{"id":"b"}\n', b'{"id":"b"}\n\nours\n'),
+        (b'"b"}\n{"to', b'{"id":"b"}\n{"to', b'{"id":"b"}\n{"to\nours\n'),
+    ],
+    ids=["stays-torn", "is-finished", "and-more"],
+)
+def test_a_line_that_another_program_still_writes_is_not_lost(
+    rest: bytes, told: bytes, stored: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"first\n")
+    file = SessionFile.open(path)
+    file.read_lines()
+    with path.open("ab", buffering=0) as other:
+        other.write(b'theirs\n{"id":')
+        assert file.read_new_lines() == [b"theirs\n"]
+        assert file.read_new_lines() == []
+        other.write(rest)
+    assert b"".join(file.append(b"ours\n")) == told
+    assert file.read_new_lines() == []
+    file.close()
+    assert path.read_bytes() == b"first\ntheirs\n" + stored
+
+
 def test_a_migrated_link_stays_a_link(tmp_path: Path) -> None:
     target = tmp_path / "real" / "s.jsonl"
     target.parent.mkdir()
