@@ -116,7 +116,7 @@ def prepare(subject: Subject) -> Environment:
         if subject.name == "json":
             version = f"(Python {platform.python_version()})"
         return Environment(own, version)
-    if subject.requirement in (_UPSTREAM, _UPSTREAM_SESSIONS):
+    if subject.requirement == _UPSTREAM:
         return _prepare_node(subject)
     return _prepare_python(subject)
 

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers import SESSION_SUBJECTS, Environment, InstallError, Subject, prepare
+from peers import SESSION_SUBJECTS, Environment, Subject, prepare_all
 from report import Failure, cell, machine, ratio, table, write_section
 from session_files import SESSION_CWD, Written, write_session, write_sessions
 from subject_process import run_subject
@@ -205,14 +205,7 @@ def main() -> None:
     runs = options.runs or (1 if options.quick else 5)
     plan = QUICK if options.quick else FULL
     wanted = options.subjects.split(",") if options.subjects else names
-    missing: list[str] = []
-    ready: dict[Subject, Environment] = {}
-    for subject in SESSION_SUBJECTS:
-        if subject.name in wanted:
-            try:
-                ready[subject] = prepare(subject)
-            except InstallError as error:
-                missing.append(f"- {subject.name}: not measured: {error}")
+    ready, missing = prepare_all([s for s in SESSION_SUBJECTS if s.name in wanted])
     with tempfile.TemporaryDirectory() as directory:
         files = make_files(plan, Path(directory))
         results = measure_all(files.benchmarks, ready, plan, runs)

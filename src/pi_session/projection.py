@@ -155,8 +155,8 @@ def build_transcript(path: Iterable[Entry]) -> list[SessionMessage]:
 
     Compaction summaries are left out: what they stand for is there itself.
     """
-    with paused_collector():
-        return [message for entry in path for message in _entry_messages(entry, first=False)]
+    Entry.read_messages(path)
+    return [message for entry in path for message in _entry_messages(entry, first=False)]
 
 
 def replay_system_messages(messages: Iterable[SessionMessage]) -> SystemMessage | None:
