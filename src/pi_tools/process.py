@@ -86,17 +86,20 @@ async def run_process(
     cwd: str,
     env: Mapping[str, str],
     on_data: OnData,
+    on_error_data: OnData | None = None,
     signal: AbortSignal | None = None,
     timeout: float | None = None,
     stdin: bytes | None = None,
 ) -> int:
     """Run a program to its end; its exit code, or 128 plus the signal that killed it.
 
-    `timeout` is in seconds. Raises CommandAbortedError, CommandTimeoutError, ToolError if the
+    `on_data` takes what it prints, and its stderr too unless `on_error_data` does. `timeout` is
+    in seconds. Raises CommandAbortedError, CommandTimeoutError, ToolError if the
     program cannot be started, and whatever `on_data` raises. In each of these cases, and when
     the task is cancelled, the whole process group is killed.
     """
-    process = await _start(argv, cwd, env, on_data, stdin)
+    sinks = (on_data, on_error_data or on_data)
+    process = await _start(argv, cwd, env, sinks, stdin)
     try:
         return await process.outcome(signal, timeout)
     except BaseException:
@@ -107,9 +110,13 @@ async def run_process(
 
 
 async def _start(
-    argv: Sequence[str], cwd: str, env: Mapping[str, str], on_data: OnData, stdin: bytes | None
+    argv: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    sinks: tuple[OnData, OnData],
+    stdin: bytes | None,
 ) -> _Process:
-    process = _Process(asyncio.get_running_loop(), on_data)
+    process = _Process(asyncio.get_running_loop(), sinks)
     try:
         await spawn(process, argv, cwd=cwd, env=env, stdin=stdin is not None)
     except OSError as error:
@@ -125,9 +132,9 @@ async def _start(
 class _Process(asyncio.SubprocessProtocol):
     """One running program: passes its output on and notices its end."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_data: OnData) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sinks: tuple[OnData, OnData]) -> None:
         self._loop = loop
-        self._on_data = on_data
+        self._on_data, self._on_error_data = sinks
         self._transport: asyncio.SubprocessTransport | None = None
         self._pid = 0
         self._started = time.monotonic()
@@ -150,7 +157,7 @@ class _Process(asyncio.SubprocessProtocol):
         if self._ended.done():
             return
         try:
-            room = self._on_data(data)
+            room = self._on_error_data(data) if fd == 2 else self._on_data(data)
         except Exception as error:  # noqa: BLE001  # raised again by outcome()
             self._ended.set_exception(error)
             return
