@@ -1,4 +1,4 @@
-"""Tools for a coding agent: read, write, edit and bash, bound to a working directory.
+"""Tools for a coding agent: read, write, edit, bash, grep, find and ls in a working directory.
 
 The same logic runs over other machines through replaceable operations.
 """
@@ -6,15 +6,24 @@ The same logic runs over other machines through replaceable operations.
 from pi_tools.bash import BashSpawn, create_bash_tool
 from pi_tools.edit import create_edit_tool, prepare_edit_arguments
 from pi_tools.factory import (
+    ALL_TOOL_NAMES,
     CODING_TOOL_NAMES,
+    READ_ONLY_TOOL_NAMES,
     BashToolOptions,
     EditToolOptions,
+    FindToolOptions,
+    GrepToolOptions,
+    LsToolOptions,
     ReadToolOptions,
     ToolOptions,
     WriteToolOptions,
+    create_all_tools,
     create_coding_tools,
+    create_read_only_tools,
     create_tool,
 )
+from pi_tools.find import create_find_tool
+from pi_tools.grep import create_grep_tool
 from pi_tools.images import (
     ImageOmittedError,
     ImageResizeOptions,
@@ -22,6 +31,7 @@ from pi_tools.images import (
     model_resize_options,
     process_image,
 )
+from pi_tools.ls import create_ls_tool
 from pi_tools.mutation_queue import with_file_mutation_queue
 from pi_tools.operations import (
     BashOperations,
@@ -42,6 +52,13 @@ from pi_tools.process import (
     kill_running_commands,
 )
 from pi_tools.read import create_read_tool
+from pi_tools.search_operations import (
+    FindOperations,
+    GrepOperations,
+    LocalSearchOperations,
+    LsOperations,
+)
+from pi_tools.search_program import SearchEngine
 from pi_tools.truncate import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_LINES,
@@ -54,9 +71,11 @@ from pi_tools.truncate import (
 from pi_tools.write import create_write_tool
 
 __all__ = (
+    "ALL_TOOL_NAMES",
     "CODING_TOOL_NAMES",
     "DEFAULT_MAX_BYTES",
     "DEFAULT_MAX_LINES",
+    "READ_ONLY_TOOL_NAMES",
     "BashOperations",
     "BashSpawn",
     "BashToolOptions",
@@ -66,23 +85,36 @@ __all__ = (
     "EditOperations",
     "EditToolOptions",
     "FileSystemError",
+    "FindOperations",
+    "FindToolOptions",
+    "GrepOperations",
+    "GrepToolOptions",
     "ImageOmittedError",
     "ImageResizeOptions",
     "KnowsFileSize",
     "LocalBashOperations",
     "LocalFileOperations",
+    "LocalSearchOperations",
+    "LsOperations",
+    "LsToolOptions",
     "OnData",
     "ProcessedImage",
     "ReadOperations",
     "ReadToolOptions",
+    "SearchEngine",
     "StreamsFiles",
     "ToolOptions",
     "TruncationResult",
     "WriteOperations",
     "WriteToolOptions",
+    "create_all_tools",
     "create_bash_tool",
     "create_coding_tools",
     "create_edit_tool",
+    "create_find_tool",
+    "create_grep_tool",
+    "create_ls_tool",
+    "create_read_only_tools",
     "create_read_tool",
     "create_tool",
     "create_write_tool",
