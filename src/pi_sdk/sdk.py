@@ -27,7 +27,7 @@ from pi_sdk.resources import ContextFile, read_context_files, read_prompt_file
 from pi_sdk.system_prompt import build_sections
 from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
-from pi_tools import BashToolOptions, ToolOptions, create_coding_tools
+from pi_tools import ToolOptions, create_all_tools
 
 __all__ = ("AgentCreation", "create_agent")
 
@@ -181,7 +181,7 @@ def _assemble(
 ) -> AgentSession:
     models = options.models or _user_models(agent_dir)
     tools = select_tools(
-        create_coding_tools(cwd, _tool_options(options, agent_dir)),
+        list(create_all_tools(cwd, _tool_options(options, agent_dir)).values()),
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
@@ -235,10 +235,15 @@ def _append_system_prompt(options: _Options, agent_dir: Path) -> Sequence[str]:
 
 
 def _tool_options(options: _Options, agent_dir: Path) -> ToolOptions:
-    """The caller's tool options; programs of the user's agent directory are on bash's path."""
+    """The caller's tool options; programs of the user's agent directory come first."""
     given = options.tool_options or ToolOptions()
-    bash: BashToolOptions = {"bin_dir": agent_dir / "bin", **given.get("bash", {})}
-    return {**given, "bash": bash}
+    bin_dir = agent_dir / "bin"
+    return {
+        **given,
+        "bash": {"bin_dir": bin_dir, **given.get("bash", {})},
+        "grep": {"bin_dir": bin_dir, **given.get("grep", {})},
+        "find": {"bin_dir": bin_dir, **given.get("find", {})},
+    }
 
 
 def _sections(

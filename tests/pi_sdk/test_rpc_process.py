@@ -388,6 +388,25 @@ def test_options_choose_model_tools_name_and_session(start, agent_dir, tmp_path)
     assert list(agent_dir.rglob("*.jsonl")) == []
 
 
+def test_search_tools_can_be_chosen_at_the_start(fake, start, answer, project):
+    (project / "note.txt").write_text("remember the milk\n")
+    calls = [("grep", {"pattern": "milk"}), ("find", {"pattern": "*.txt"}), ("ls", {})]
+    fake.answers = [answer((), calls)]
+
+    async def main() -> list[str]:
+        async with start("--no-session", "--tools", "grep,find,ls") as server:
+            server.send({"id": 1, "type": "prompt", "message": "look"})
+            await server.saw("agent_settled")
+            messages = (await server.ask("get_messages"))["data"]["messages"]
+            assert await server.end() == (0, "")
+        return [m["content"][0]["text"] for m in messages if m["role"] == "toolResult"]
+
+    found = asyncio.run(main())
+    assert found[0] == "note.txt:1: remember the milk"
+    assert found[1] == "note.txt"
+    assert "note.txt" in found[2].split("\n")
+
+
 def test_rpc_check_52_a_failure_to_start_ends_the_process_with_1(agent_dir, project):
     async def main() -> tuple[int, str, list[bytes]]:
         async with running(agent_dir, project, "--wat") as server:

@@ -391,3 +391,35 @@ def test_bash_finds_programs_of_the_agent_directory(tmp_path: Path) -> None:
             return content_text(result.content)
 
     assert asyncio.run(run()) == "found\n"
+
+
+def test_search_tools_can_be_chosen(tmp_path: Path) -> None:
+    """They look for their programs in the agent directory first."""
+    program = tmp_path / "agent" / "bin" / "rg"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nprintf './agent.txt\\0001:found\\n'\n")
+    program.chmod(0o755)
+    (tmp_path / "sub").mkdir()
+    calls = (("grep", {"pattern": "x"}), ("find", {"pattern": "sub"}), ("ls", {"limit": 1}))
+    asked = [faux_tool_call(name, arguments, call_id=name) for name, arguments in calls]
+    faux = FauxProvider([faux_message(asked), faux_message("ok")])
+
+    async def run() -> list[str]:
+        async with create_agent(
+            model=faux.model,
+            models=faux.models,
+            cwd=tmp_path,
+            agent_dir=tmp_path / "agent",
+            tools=["grep", "find", "ls"],
+            session_manager=SessionManager.in_memory(tmp_path),
+        ) as agent:
+            assert agent.get_active_tool_names() == ["grep", "find", "ls"]
+            await agent.prompt("go")
+            results = [m for m in agent.messages if isinstance(m, ToolResultMessage)]
+            return [content_text(result.content) for result in results]
+
+    assert asyncio.run(run()) == [
+        "agent.txt:1: found",
+        "sub/",
+        "agent/\n\n[1 entries limit reached. Use limit=2 for more]",
+    ]
