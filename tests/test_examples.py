@@ -37,6 +37,7 @@ EXPECTED = {
     "permission_gate": "Nobody is here to allow it. Do without.",
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
+    "read_only_agent": "shop.py:1: def total(prices):",
     "rpc_client": "exit status: 0",
     "sessions": "With its result: ['assistant', 'toolResult']",
     "steering": "stopped: aborted",

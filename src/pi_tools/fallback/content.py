@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import deque
 from collections.abc import Iterator
+from io import FileIO
 from typing import BinaryIO
 
 from pi_tools.fallback.globs import GlobFilter
@@ -89,6 +90,7 @@ class _Search:
         self._overtime = overtime
         self._out = out
         self._problems = problems
+        self._block = memoryview(bytearray(_BLOCK_BYTES))
 
     def run(self, path: str, *, binary: bool) -> None:
         """Search one file; without `binary` only up to where it turns out to hold a NUL."""
@@ -96,14 +98,14 @@ class _Search:
             descriptor = open_regular(path) if not binary else os.open(path, os.O_RDONLY)
             if descriptor is None:
                 return
-            with open(descriptor, "rb", buffering=0) as file:
+            with FileIO(descriptor) as file:
                 self._search(file, path, binary)
         except BrokenPipeError:
             raise  # Of the output, not of the file.
         except OSError as error:
             self._problems.unreadable(path, error)
 
-    def _search(self, file: BinaryIO, path: str, binary: bool) -> None:
+    def _search(self, file: FileIO, path: str, binary: bool) -> None:
         name = os.fsencode(path)
         before: deque[tuple[int, str]] = deque(maxlen=self._context)
         show_until = number = 0
@@ -115,10 +117,9 @@ class _Search:
             number += len(lines)
             if not hits and first > show_until:
                 # The rule for nearly every block, so it must cost nothing per line.
-                kept = enumerate(
-                    lines[-self._context :], number + 1 - min(self._context, len(lines))
-                )
-                before.extend((at, line[:_SHOWN_CHARACTERS]) for at, line in kept)
+                kept = min(self._context, len(lines))
+                for at in range(len(lines) - kept, len(lines)):
+                    before.append((first + at, lines[at][:_SHOWN_CHARACTERS]))
                 continue
             for index, line in enumerate(lines):
                 numbered = (first + index, line)
@@ -139,12 +140,13 @@ class _Search:
         data = text[:_SHOWN_CHARACTERS].encode("utf-8", "replace")
         self._out.write(b"%b\0%d%b%b\n" % (name, number, sign, data))
 
-    def _blocks(self, file: BinaryIO, path: str, binary: bool) -> Iterator[list[str]]:
+    def _blocks(self, file: FileIO, path: str, binary: bool) -> Iterator[list[str]]:
         """The lines of a file, some at a time."""
         rest = b""
         long_lines = 0
         at_start, skipping = True, False
-        while data := file.read(_BLOCK_BYTES):
+        while count := file.readinto(self._block):
+            data = bytes(self._block[:count])
             if at_start:
                 at_start, data = False, data.removeprefix(_BOM)
             if not binary and b"\0" in data:
