@@ -1,8 +1,9 @@
-"""ripgrep and the Python search find the same in the same tree."""
+"""Searches of random trees: ripgrep, the Python search and a plain loop find the same."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from pathlib import Path
 
@@ -53,17 +54,22 @@ async def grep(root: Path, engine: SearchEngine, arguments: dict[str, str | int]
     return sorted(block.text.split("\n"))
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+PATTERNS = st.sampled_from(["a", "^", "b$", "a|b", "[^a]", "^ab?$", ".", "é", r"\bb", "x"])
+GLOBS = st.sampled_from(["", "", "*.x", "!*.x", "a/**", "/a", "a/b", "!a", "{a,b}", "**/b*"])
+FEW = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
+
+
+@FEW
 @given(
     files=trees(),
-    pattern=st.sampled_from(["a", "^", "b$", "a|b", "[^a]", "^ab?$", ".", "é", r"\bb", "x"]),
-    glob=st.sampled_from(["", "", "*.x", "!*.x", "a/**", "/a", "a/b", "!a", "{a,b}", "**/b*"]),
+    pattern=PATTERNS,
+    glob=GLOBS,
     context=st.integers(0, 2),
     repository=st.booleans(),
 )
-def test_both_engines_agree(
+def test_all_engines_of_this_machine_agree(
     files: dict[str, str], pattern: str, glob: str, context: int, repository: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -73,3 +79,18 @@ def test_both_engines_agree(
         arguments = {"pattern": pattern, "glob": glob, "context": context}
         found = [asyncio.run(grep(root, engine, arguments)) for engine in GREP_ENGINES]
     assert all(other == found[0] for other in found)
+
+
+@FEW
+@given(files=trees(), pattern=PATTERNS)
+def test_python_finds_what_a_plain_loop_finds(files: dict[str, str], pattern: str) -> None:
+    """Outside a repository, where no ignore file counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = asyncio.run(grep(write_tree(Path(folder), files), "python", {"pattern": pattern}))
+    expected = [
+        f"{path}:{number}: {line.removesuffix(chr(13))}"
+        for path, text in files.items()
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1)
+        if re.search(pattern, line)
+    ]
+    assert found == (sorted(expected) or ["No matches found"])
