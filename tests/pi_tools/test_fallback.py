@@ -87,6 +87,20 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     subprocess.run(["rm", "-rf", str(tmp_path / ("d" * 250))], check=True)
 
 
+def test_a_directory_that_goes_away_is_told(tmp_path: Path) -> None:
+    """And not taken for one without results."""
+    for command in (
+        grep_command("x", None, glob=None, ignore_case=False, literal=False, context=0),
+        find_command("x", str(tmp_path / "gone"), full_path=False, limit=1),
+    ):
+        script = f"mkdir '{tmp_path}/gone' && cd '{tmp_path}/gone' && rmdir ../gone && exec \"$@\""
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", *command], capture_output=True, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith(b"The search failed: FileNotFoundError: ")
+
+
 def test_a_frozen_program_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(ToolError, match="Install ripgrep"):

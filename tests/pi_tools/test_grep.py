@@ -340,11 +340,14 @@ def test_what_is_no_file_is_passed_over(grep: Callable[..., str], tmp_path: Path
         grep("hit", path="broken")
 
 
-def test_a_link_of_an_ignore_file_to_a_pipe_does_not_hang(
-    grep: Callable[..., str], tmp_path: Path
+def test_ignore_files_that_are_none_are_passed_over(
+    grep: Callable[..., str], calls: Calls, tmp_path: Path
 ) -> None:
     write_tree(tmp_path, {".git/": "", "a": "hit", "sub/.gitignore/": ""})
     assert grep("hit") == "a:1: hit"
+    os.mkfifo(tmp_path / ".gitignore")
+    tool = create_grep_tool(tmp_path, engine="python")
+    assert calls.text(tool, {"pattern": "hit"}) == "a:1: hit"
 
 
 def test_a_missing_ripgrep_is_told(

@@ -51,6 +51,8 @@ def main(text: str) -> None:
     except BrokenPipeError:
         # Nobody reads any more. Keep the interpreter from flushing into the same pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except Exception as error:  # noqa: BLE001  # the interpreter's own exit code means no results
+        problems.add(f"The search failed: {type(error).__name__}: {error}")
     sys.exit(2 if problems.count else 0 if found else 1)
 
 
