@@ -9,8 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 __all__ = ("IgnoreRules", "open_regular")
 
@@ -35,8 +34,7 @@ class _Pattern(Protocol):
     include: bool | None
 
 
-@dataclass(frozen=True)
-class _Rule:
+class _Rule(NamedTuple):
     """One pattern. `parents`: it also matches what is below what it means, marked by `ps_d`."""
 
     regex: re.Pattern[str]
@@ -51,8 +49,7 @@ class _Rule:
         return found is not None and found.end("ps_d") in (-1, len(subject))
 
 
-@dataclass(frozen=True)
-class _Level:
+class _Level(NamedTuple):
     """The rules of one file, the last first. A path gets `prefix`, or loses `skip` characters."""
 
     rules: tuple[_Rule, ...]
@@ -67,8 +64,7 @@ class _Level:
         return None
 
 
-@dataclass(frozen=True)
-class IgnoreRules:
+class IgnoreRules(NamedTuple):
     """The rules for the entries of one directory; paths are relative to the search's root.
 
     `require_repository`: .gitignore files count inside git repositories only.
@@ -98,12 +94,12 @@ class IgnoreRules:
         """The rules inside the directory `path`, `""` for the root, which has these entries."""
         rules = self
         if ".git" in names:
-            rules = replace(self, levels=(), in_repository=True)
+            rules = self._replace(levels=(), in_repository=True)
         if _FILE_NAME in names and (rules.in_repository or not rules.require_repository):
             own = _read_rules(os.path.join(path, _FILE_NAME))
             if own:
                 level = _Level(own, skip=len(path) + 1 if path else 0)
-                rules = replace(rules, levels=(*rules.levels, level))
+                rules = rules._replace(levels=(*rules.levels, level))
         return rules
 
     def ignore(self, path: str, is_directory: bool) -> bool:
