@@ -35,6 +35,10 @@ from pi_tools.operations import (
     WriteOperations,
 )
 from pi_tools.os_errors import FileSystemError
+from pi_tools.prefix import CommandPrefix
+from pi_tools.prefixed import over_prefix
+from pi_tools.prefixed_bash import PrefixedBashOperations
+from pi_tools.prefixed_files import PrefixedFileOperations
 from pi_tools.process import (
     CommandAbortedError,
     CommandTimeoutError,
@@ -61,6 +65,7 @@ __all__ = (
     "BashSpawn",
     "BashToolOptions",
     "CommandAbortedError",
+    "CommandPrefix",
     "CommandTimeoutError",
     "DetectsImages",
     "EditOperations",
@@ -72,6 +77,8 @@ __all__ = (
     "LocalBashOperations",
     "LocalFileOperations",
     "OnData",
+    "PrefixedBashOperations",
+    "PrefixedFileOperations",
     "ProcessedImage",
     "ReadOperations",
     "ReadToolOptions",
@@ -89,6 +96,7 @@ __all__ = (
     "format_size",
     "kill_running_commands",
     "model_resize_options",
+    "over_prefix",
     "prepare_edit_arguments",
     "process_image",
     "truncate_head",

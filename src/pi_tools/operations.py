@@ -208,7 +208,7 @@ class LocalBashOperations:
     ) -> int | None:
         """See `BashOperations.exec` and `run_process`. Raises ToolError if it cannot start."""
         if timeout is not None:
-            _check_timeout(timeout)
+            check_timeout(timeout)
         if signal.aborted:
             raise CommandAbortedError
         shell = find_shell(self._shell_path)
@@ -224,7 +224,8 @@ class LocalBashOperations:
         )
 
 
-def _check_timeout(seconds: float) -> None:
+def check_timeout(seconds: float) -> None:
+    """Raise ToolError for a time limit that is none. Source: tools spec, section 7.2."""
     if not math.isfinite(seconds) or seconds <= 0:
         raise ToolError("Invalid timeout: must be a finite number of seconds")
     if seconds > _MAX_TIMEOUT_SECONDS:
@@ -233,7 +234,12 @@ def _check_timeout(seconds: float) -> None:
 
 def _check_directory(cwd: str) -> None:
     if not os.path.exists(cwd):
-        raise ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
+        raise missing_directory(cwd)
+
+
+def missing_directory(cwd: str) -> ToolError:
+    """The error for a command whose working directory does not exist."""
+    return ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
 
 
 class _Reader:
