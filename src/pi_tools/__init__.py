@@ -4,6 +4,8 @@ The same logic runs over other machines through replaceable operations.
 """
 
 from pi_tools.bash import BashSpawn, create_bash_tool
+from pi_tools.confine import Confinement, PathOutsideRootsError
+from pi_tools.confined_files import ConfinedFileOperations, ConfinedOperations, confined_to
 from pi_tools.edit import create_edit_tool, prepare_edit_arguments
 from pi_tools.factory import (
     CODING_TOOL_NAMES,
@@ -27,6 +29,7 @@ from pi_tools.operations import (
     BashOperations,
     DetectsImages,
     EditOperations,
+    FileOperations,
     KnowsFileSize,
     LocalBashOperations,
     LocalFileOperations,
@@ -67,9 +70,13 @@ __all__ = (
     "CommandAbortedError",
     "CommandPrefix",
     "CommandTimeoutError",
+    "ConfinedFileOperations",
+    "ConfinedOperations",
+    "Confinement",
     "DetectsImages",
     "EditOperations",
     "EditToolOptions",
+    "FileOperations",
     "FileSystemError",
     "ImageOmittedError",
     "ImageResizeOptions",
@@ -77,6 +84,7 @@ __all__ = (
     "LocalBashOperations",
     "LocalFileOperations",
     "OnData",
+    "PathOutsideRootsError",
     "PrefixedBashOperations",
     "PrefixedFileOperations",
     "ProcessedImage",
@@ -87,6 +95,7 @@ __all__ = (
     "TruncationResult",
     "WriteOperations",
     "WriteToolOptions",
+    "confined_to",
     "create_bash_tool",
     "create_coding_tools",
     "create_edit_tool",
