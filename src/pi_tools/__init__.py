@@ -38,6 +38,7 @@ from pi_tools.operations import (
     WriteOperations,
 )
 from pi_tools.os_errors import FileSystemError
+from pi_tools.output_cleaning import clean_output
 from pi_tools.prefix import CommandPrefix
 from pi_tools.prefixed import over_prefix
 from pi_tools.prefixed_bash import PrefixedBashOperations
@@ -58,6 +59,7 @@ from pi_tools.truncate import (
     truncate_line,
     truncate_tail,
 )
+from pi_tools.user_bash import UserBashResult, execute_bash
 from pi_tools.write import create_write_tool
 
 __all__ = (
@@ -93,8 +95,10 @@ __all__ = (
     "StreamsFiles",
     "ToolOptions",
     "TruncationResult",
+    "UserBashResult",
     "WriteOperations",
     "WriteToolOptions",
+    "clean_output",
     "confined_to",
     "create_bash_tool",
     "create_coding_tools",
@@ -102,6 +106,7 @@ __all__ = (
     "create_read_tool",
     "create_tool",
     "create_write_tool",
+    "execute_bash",
     "format_size",
     "kill_running_commands",
     "model_resize_options",
