@@ -185,7 +185,7 @@ class LocalFileOperations:
         await in_thread(self._access, path)
 
     async def read_file(self, path: str) -> bytes:
-        """The whole file."""
+        """The whole of a regular file."""
         return await in_thread(self._read_file, path)
 
     async def detect_image_mime_type(self, path: str) -> str | None:
@@ -247,6 +247,9 @@ class LocalFileOperations:
             descriptor = self._open(path, os.O_RDONLY | _OPEN_FLAGS)
         with file_system_errors("read"):
             try:
+                # What has no end, such as /dev/zero, cannot be had whole.
+                if stat.S_IFMT(os.fstat(descriptor).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                    raise ToolError(f"Not a regular file: {path}")
                 with open(descriptor, "rb", buffering=0, closefd=False) as file:
                     return file.read()
             finally:

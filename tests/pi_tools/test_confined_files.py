@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pi_tools import (
     create_coding_tools,
     over_prefix,
 )
-from support.places import in_root
+from support.places import in_root, make_socket
 
 if TYPE_CHECKING:
     from tests.pi_tools.conftest import Calls
@@ -177,12 +176,7 @@ def test_link_put_in_place_after_the_check_is_not_followed(world: Path) -> None:
 
 def test_special_files_inside_do_not_hang(calls: Calls, world: Path) -> None:
     root = world / "root"
-    with socket.socket(socket.AF_UNIX) as server:
-        here = os.open(".", os.O_RDONLY)
-        os.chdir(root)
-        server.bind("s")
-        os.fchdir(here)
-        os.close(here)
+    make_socket(root, "s")
     read = create_coding_tools(root, confined_to([root]))[0]
     assert outcome(calls, read, {"path": "s"}).startswith("ENXIO: ")
 

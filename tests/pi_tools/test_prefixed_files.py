@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import stat
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from pi_agent.types import AgentTool, ToolError
 from pi_ai import AbortController
 from pi_tools import CommandPrefix, PrefixedFileOperations, create_coding_tools, over_prefix
-from support.places import in_root, is_root
+from support.places import bound_by_permissions, in_root, make_socket
 
 if TYPE_CHECKING:
     from tests.pi_tools.conftest import Calls
@@ -130,12 +129,7 @@ def make_oddities(folder: Path) -> None:
     (folder / "file").write_text("x")
     (folder / "loop").symlink_to(folder / "loop")
     os.mkfifo(folder / "pipe")
-    with socket.socket(socket.AF_UNIX) as server:
-        here = os.open(".", os.O_RDONLY)
-        os.chdir(folder)
-        server.bind("socket")
-        os.fchdir(here)
-        os.close(here)
+    make_socket(folder, "socket")
 
 
 def short(path: str) -> str:
@@ -172,16 +166,14 @@ def test_tools_check_46_edit_of_a_missing_file(calls: Calls, tools: dict[str, Ag
 def test_forbidden_file_is_named(calls: Calls, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     (tmp_path / "f").chmod(0)
-    prefix = ["setpriv", "--reuid=65534", "--clear-groups"] if is_root() else WORDS
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    read, _, _, write = create_coding_tools(tmp_path, over_prefix(prefix))
-    with pytest.raises(ToolError) as caught:
-        calls.text(read, {"path": "f"})
-    assert str(caught.value) == f"EACCES: permission denied, access '{tmp_path}/f'"
-    with pytest.raises(ToolError) as caught:
-        calls.text(write, {"path": "f", "content": "y"})
-    assert str(caught.value) == f"EACCES: permission denied, open '{tmp_path}/f'"
+    read, _, _, write = create_coding_tools(tmp_path, over_prefix(WORDS))
+    with bound_by_permissions(tmp_path):
+        with pytest.raises(ToolError) as reading:
+            calls.text(read, {"path": "f"})
+        with pytest.raises(ToolError) as writing:
+            calls.text(write, {"path": "f", "content": "y"})
+    assert str(reading.value) == f"EACCES: permission denied, access '{tmp_path}/f'"
+    assert str(writing.value) == f"EACCES: permission denied, open '{tmp_path}/f'"
 
 
 def test_link_mode_identity_and_hard_link_are_kept(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _ENTER = """\
@@ -17,11 +20,6 @@ mount --rbind "/$folder" "$root/$folder" || exit 1
 done
 exec chroot "$root" "$@"
 """
-
-
-def in_directory(directory: Path) -> list[str]:
-    """A prefix that works everywhere: programs start in `directory`, with a variable set."""
-    return ["env", "-C", str(directory), "ELSEWHERE=yes"]
 
 
 def in_root(root: Path) -> list[str] | None:
@@ -47,4 +45,33 @@ def in_root(root: Path) -> list[str] | None:
 
 def is_root() -> bool:
     """Whether permissions mean nothing to this process."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0
+    return os.geteuid() == 0
+
+
+@contextmanager
+def bound_by_permissions(folder: Path) -> Iterator[None]:
+    """The block runs as a user who may enter `folder` but owns nothing in it, if root runs it."""
+    for parent in (folder, *folder.parents):
+        # The user changes, the group stays.
+        if parent.stat().st_mode & 0o055 != 0o055:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    if not is_root():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def make_socket(folder: Path, name: str) -> None:
+    """A socket's name in `folder`, however long the folder's own name is."""
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(folder)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(name)
+    finally:
+        os.fchdir(here)
+        os.close(here)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,3 +27,13 @@ def wait_dead(pid: int) -> None:
     while alive(pid):
         assert time.monotonic() < deadline, f"{pid} is still alive"
         time.sleep(0.01)
+
+
+def processes_with(variable: str) -> list[int]:
+    """The processes started with `NAME=value` in their environment; none where that is unknown."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
