@@ -33,6 +33,8 @@ EXPECTED = {
     "coding_agent": "It was hello.txt.",
     "function_tools": "words.",
     "rpc_client": "exit status: 0",
+    "tools_in_docker": "hello.txt is there.",
+    "tools_over_ssh": "Path is outside the allowed directories: /etc/hostname.",
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -92,7 +92,8 @@ def create_agent(
     """An agent that works in `cwd`, stored as a session: `async with create_agent(...) as agent`.
 
     Args:
-        cwd: Where tools work and whose session it is; the session's, else the process's.
+        cwd: Where tools work and whose session it is; the session's, else the process's. It need
+            not exist here if `tool_options` has operations that work in another place.
         agent_dir: Where sessions and the user's files are (AGENTS.md, SYSTEM.md, APPEND_SYSTEM.md,
             models.json); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
@@ -261,7 +262,7 @@ def _working_directory(options: _Options) -> Path:
     session = options.session_manager
     if options.cwd is None and session is not None:
         cwd = Path(session.cwd)
-        if not cwd.is_dir():
+        if not cwd.is_dir() and not _works_elsewhere(options):
             raise SessionCwdError(
                 f"Stored session working directory does not exist: {cwd}\n"
                 f"Session file: {session.session_file}\n"
@@ -269,9 +270,17 @@ def _working_directory(options: _Options) -> Path:
             )
         return cwd
     cwd = Path(os.path.abspath(Path(options.cwd or ".").expanduser()))
-    if not cwd.is_dir():
+    if not cwd.is_dir() and not _works_elsewhere(options):
         raise SdkError(f"cwd: not a directory: {cwd}. Create it, or name another one.")
     return cwd
+
+
+def _works_elsewhere(options: _Options) -> bool:
+    """Whether tools have operations of their own, whose place may have directories we have not."""
+    given = options.tool_options or ToolOptions()
+    return any(
+        cast("Mapping[str, object]", tool).get("operations") is not None for tool in given.values()
+    )
 
 
 def _require_writable(session: SessionManager) -> None:
