@@ -30,17 +30,19 @@ def show(event: SessionEvent) -> None:
 
 
 async def work(prefix: list[str], directory: str) -> None:
-    async with ScriptedServer(SCRIPT) as server:
-        async with create_agent(
+    async with (
+        ScriptedServer(SCRIPT) as server,
+        create_agent(
             model=server.model(),
             cwd=directory,
             tool_options=over_prefix(prefix),
             context_files=False,
             session_manager=SessionManager.in_memory(directory),
-        ) as agent:
-            agent.subscribe(show)
-            await agent.prompt("Write hello.txt and look at it")
-            print(agent.last_assistant_text())
+        ) as agent,
+    ):
+        agent.subscribe(show)
+        await agent.prompt("Write hello.txt and look at it")
+        print(agent.last_assistant_text())
 
 
 def main() -> None:
