@@ -17,6 +17,7 @@ from pi_tools.factory import (
     create_coding_tools,
     create_tool,
 )
+from pi_tools.file_page import FilePage
 from pi_tools.images import (
     ImageOmittedError,
     ImageResizeOptions,
@@ -33,6 +34,7 @@ from pi_tools.operations import (
     KnowsFileSize,
     LocalBashOperations,
     LocalFileOperations,
+    PagesFiles,
     ReadOperations,
     StreamsFiles,
     WriteOperations,
@@ -79,6 +81,7 @@ __all__ = (
     "EditOperations",
     "EditToolOptions",
     "FileOperations",
+    "FilePage",
     "FileSystemError",
     "ImageOmittedError",
     "ImageResizeOptions",
@@ -86,6 +89,7 @@ __all__ = (
     "LocalBashOperations",
     "LocalFileOperations",
     "OnData",
+    "PagesFiles",
     "PathOutsideRootsError",
     "PrefixedBashOperations",
     "PrefixedFileOperations",

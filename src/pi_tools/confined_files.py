@@ -16,7 +16,8 @@ from pi_agent.types import ToolError
 from pi_ai import AbortSignal
 from pi_tools.confine import Confinement, PathOutsideRootsError, is_inside
 from pi_tools.factory import ToolOptions
-from pi_tools.operations import FileOperations, LocalFileOperations
+from pi_tools.file_page import FilePage
+from pi_tools.operations import FileOperations, LocalFileOperations, PagesFiles
 from pi_tools.process import OnData
 
 __all__ = ("ConfinedFileOperations", "ConfinedOperations", "confined_to")
@@ -144,6 +145,12 @@ class ConfinedOperations:
         finally:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
+
+    async def read_page(self, path: str, start: int, limit: int | None) -> FilePage | bytes | None:
+        """The chosen lines, if the operations can cut them."""
+        if not isinstance(self._operations, PagesFiles):
+            return None
+        return await self._operations.read_page(await self.real_path(path), start, limit)
 
     async def file_size(self, path: str) -> int | None:
         """The size in bytes."""

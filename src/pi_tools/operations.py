@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from pi_agent.types import ToolError
 from pi_ai import AbortSignal
+from pi_tools.file_page import FilePage
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
 from pi_tools.os_errors import file_system_errors
 from pi_tools.process import CommandAbortedError, OnData, run_process
@@ -31,6 +32,7 @@ __all__ = (
     "KnowsFileSize",
     "LocalBashOperations",
     "LocalFileOperations",
+    "PagesFiles",
     "ReadOperations",
     "StreamsFiles",
     "WriteOperations",
@@ -81,6 +83,18 @@ class KnowsFileSize(Protocol):
 
     async def file_size(self, path: str) -> int | None:
         """The size in bytes, or None for what has none, such as a pipe."""
+        ...
+
+
+@runtime_checkable
+class PagesFiles(Protocol):
+    """Optional for `read`; without it all of a file comes to where its lines are counted."""
+
+    async def read_page(self, path: str, start: int, limit: int | None) -> FilePage | bytes | None:
+        """`limit` lines from line `start`, counted from 0.
+
+        Or the whole file, if that is small, or None to have it streamed.
+        """
         ...
 
 

@@ -9,7 +9,10 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 
+from pi_agent.types import ToolError
 from pi_ai import AbortSignal
+from pi_tools.binary import BINARY_SNIFF_BYTES
+from pi_tools.file_page import PAGE_BYTES, FilePage
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
 from pi_tools.prefix import CommandPrefix, Script, run_script, stream_script
 
@@ -70,6 +73,32 @@ cat -- "$new" >"$path" || exit 122
     "open",
     "write",
 )
+# What only counts lines stays over there: numbers, the file's head, the chosen lines' beginning
+# and their last two bytes come back.
+_PAGE = Script(
+    f"""\
+{_REACH}{_REGULAR_FILE}begin
+size=$(($(wc -c <"$1")))
+[ "$size" -gt "$4" ] || {{ echo small; cat -- "$1" || exit 121; exit 0; }}
+breaks=$(($(wc -l <"$1")))
+[ "$2" -le "$breaks" ] || {{ printf '%s 0 0 0\\n' "$breaks"; exit 0; }}
+before=0
+[ "$2" -eq 0 ] || before=$(head -n "$2" -- "$1" | wc -c)
+end=$size
+[ -z "$3" ] || end=$(head -n "$3" -- "$1" | wc -c)
+selected=$((end - before))
+from() {{ tail -c "+$(($1 + 1))" -- "$path"; }}
+path=$1
+lines=$(from "$before" | head -c "$selected" | wc -l)
+first=$(from "$before" | head -n 1 | wc -c)
+printf '%s\\n' "$breaks $selected $((lines)) $((first))"
+head -c {BINARY_SNIFF_BYTES} -- "$path"
+from "$before" | head -c "$selected" | head -c {PAGE_BYTES}
+from "$((end - 2))" | head -c 2
+""",
+    "open",
+    "read",
+)
 # The longest part of the path that is a directory, with its links resolved, and the rest.
 _REAL_PATH = Script(
     f"""\
@@ -95,6 +124,9 @@ done
 """,
     "realpath",
 )
+
+_SMALL_BYTES = 256 * 1024
+_MOST_LINES = 10**15
 
 
 class PrefixedFileOperations:
@@ -132,6 +164,36 @@ class PrefixedFileOperations:
     def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
         """The file in pieces, sent no faster than they are taken."""
         return stream_script(self._prefix, _READ, path, timeout=self._timeout)
+
+    async def read_page(self, path: str, start: int, limit: int | None) -> FilePage | bytes:
+        """The chosen lines of a large file, cut over there, or the whole of a small one."""
+        # Larger numbers than a file has lines, and than some shells can count.
+        start = min(start, _MOST_LINES)
+        end = "" if limit is None else str(min(start + limit, _MOST_LINES))
+        found = await self._run(_PAGE, path, str(start), end, str(_SMALL_BYTES))
+        numbers, _, rest = found.partition(b"\n")
+        if numbers == b"small":
+            return rest
+        try:
+            breaks, selected, lines, first = map(int, numbers.split())
+        except ValueError as error:
+            raise ToolError(f"{self._prefix.name} gave no line counts for {path}") from error
+        head, rest = rest[:BINARY_SNIFF_BYTES], rest[BINARY_SNIFF_BYTES:]
+        data, tail = rest[:-2], rest[-2:]
+        first -= lines > 0
+        if limit is not None and selected and lines == limit and tail.endswith(b"\n"):
+            selected, lines, tail = selected - 1, lines - 1, tail[:-1]
+        return FilePage(
+            start=start,
+            limit=limit,
+            head=head,
+            data=data[:selected],
+            line_breaks=breaks,
+            selected_bytes=selected,
+            selected_line_breaks=lines,
+            ends_in_line=selected > 0 and not tail.endswith(b"\n"),
+            first_line_bytes=first,
+        )
 
     async def mkdir(self, path: str) -> None:
         """Make the directory and its parents."""

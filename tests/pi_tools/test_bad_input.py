@@ -54,7 +54,6 @@ ANSWERS = {
     ("edit", "caf\udce9"): EDITED,
     ("edit", "no\ud83d"): "A path cannot contain U+D83D",
     ("edit", "empty"): NOT_FOUND,
-    ("edit", "large"): NOT_FOUND,
     ("edit", "a\0b"): "A path cannot contain a NUL character",
     ("write", "dir"): f"{EISDIR}, open '{{cwd}}/dir'",
     ("write", "pipe"): ENXIO,
@@ -144,7 +143,7 @@ def test_large_line_printed_by_a_command_is_cut(calls: Calls, tmp_path: Path) ->
 
 def test_large_line_can_be_written_and_edited(calls: Calls, tmp_path: Path) -> None:
     _, _, edit, write = create_coding_tools(tmp_path)
-    content = "x" * 5_000_000 + "old" + "y" * 5_000_000
+    content = "x" * 1_000_000 + "old" + "y" * 1_000_000
     answer(calls, write, {"path": "f", "content": content})
     answer(calls, edit, {"path": "f", **MORE["edit"]})
     assert (tmp_path / "f").read_text() == content.replace("old", "new")
