@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from pi_sdk.resources import ContextFile, read_context_files, read_prompt_file
 from pi_sdk.system_prompt import build_sections
 from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
-from pi_tools import BashToolOptions, ToolOptions, create_coding_tools
+from pi_tools import BashToolOptions, LocalFileOperations, ToolOptions, create_coding_tools
 
 __all__ = ("AgentCreation", "create_agent")
 
@@ -93,7 +93,7 @@ def create_agent(
 
     Args:
         cwd: Where tools work and whose session it is; the session's, else the process's. It need
-            not exist here if `tool_options` has operations that work in another place.
+            not exist here if `tool_options` has file operations of another place.
         agent_dir: Where sessions and the user's files are (AGENTS.md, SYSTEM.md, APPEND_SYSTEM.md,
             models.json); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
@@ -276,11 +276,14 @@ def _working_directory(options: _Options) -> Path:
 
 
 def _works_elsewhere(options: _Options) -> bool:
-    """Whether tools have operations of their own, whose place may have directories we have not."""
+    """Whether the file tools are for another place, which may have directories we have not."""
     given = options.tool_options or ToolOptions()
-    return any(
-        cast("Mapping[str, object]", tool).get("operations") is not None for tool in given.values()
+    operations = (
+        given.get("read", {}).get("operations"),
+        given.get("edit", {}).get("operations"),
+        given.get("write", {}).get("operations"),
     )
+    return any(one is not None and not isinstance(one, LocalFileOperations) for one in operations)
 
 
 def _require_writable(session: SessionManager) -> None:

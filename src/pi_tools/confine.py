@@ -47,7 +47,7 @@ class Confinement:
     """
 
     def __init__(self, roots: Sequence[str | os.PathLike[str]]) -> None:
-        if isinstance(roots, str) or not roots:
+        if isinstance(roots, str | os.PathLike) or not roots:
             raise ValueError(f"roots: expected at least one directory in a list, got {roots!r}")
         self.roots = tuple(os.path.realpath(root) for root in roots)
         for root in self.roots:

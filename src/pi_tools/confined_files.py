@@ -65,7 +65,8 @@ def _confine(
             f"{tool}: {type(operations).__name__} cannot be confined. It needs every method of "
             "FileOperations, real_path above all."
         )
-    return ConfinedOperations(operations, [os.fspath(root) for root in roots])
+    there = roots if isinstance(roots, str) else [os.fspath(root) for root in roots]
+    return ConfinedOperations(operations, there)
 
 
 class ConfinedFileOperations(LocalFileOperations):
@@ -114,12 +115,15 @@ class ConfinedOperations:
 
     Every path is resolved by the operations themselves, checked, and used in its resolved form.
     Somebody over there who swaps a directory for a link in between can lead a call outside.
-    Raises ValueError for no root.
+    Raises ValueError for no root, or for one that is not absolute.
     """
 
     def __init__(self, operations: FileOperations, roots: Sequence[str]) -> None:
         if isinstance(roots, str) or not roots:
             raise ValueError(f"roots: expected at least one directory in a list, got {roots!r}")
+        for root in roots:
+            if not root.startswith("/"):
+                raise ValueError(f"roots: expected an absolute path of the other place: {root!r}")
         self._operations = operations
         self._roots = tuple(roots)
         self._real_roots: tuple[str, ...] | None = None

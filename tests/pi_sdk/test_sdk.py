@@ -15,7 +15,7 @@ from pi_ai.testing import FauxProvider, faux_message, faux_tool_call
 from pi_ai.transcript import content_text
 from pi_sdk import ModelChoiceError, SdkError, SessionCwdError, create_agent
 from pi_session import SessionFormatError, SessionLockedError, SessionManager
-from pi_tools import over_prefix
+from pi_tools import confined_to, over_prefix
 from support.places import in_root
 
 
@@ -415,4 +415,4 @@ def test_the_directory_of_another_place_need_not_exist_here(tmp_path: Path) -> N
     assert asyncio.run(run()) == "again"
     assert (tmp_path / "root/work/d/f").read_text() == "there"
     with pytest.raises(SdkError, match=r"^cwd: not a directory: "):
-        create(cwd=tmp_path / "none", agent_dir=agent_dir, tool_options={"read": {}})
+        create(cwd=tmp_path / "none", agent_dir=agent_dir, tool_options=confined_to([tmp_path]))

@@ -191,6 +191,12 @@ def test_operations_that_cannot_resolve_are_refused(world: Path) -> None:
         confined_to([world], {"read": {"operations": Bare()}})
 
 
+@pytest.mark.parametrize("roots", [[], ["work"], "/work"], ids=str)
+def test_roots_of_another_place_that_cannot_be(roots: Any) -> None:
+    with pytest.raises(ValueError, match=r"^roots: expected "):
+        confined_to(roots, over_prefix(["env", "X=1"]))
+
+
 def test_agent_in_another_root_edits_there_and_sees_nothing_outside(
     calls: Calls, world: Path
 ) -> None:

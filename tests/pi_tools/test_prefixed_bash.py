@@ -127,7 +127,7 @@ def test_long_output_is_cut_and_spilled_here(bash: Any) -> None:
 
 def test_timeout_ends_the_command_over_there(bash: Any, tmp_path: Path) -> None:
     command = "echo start; sleep 30 & echo $! > pid; wait"
-    assert error_text(bash, command, 0.4) == "start\n\n\nCommand timed out after 0.4 seconds"
+    assert error_text(bash, command, 0.7) == "start\n\n\nCommand timed out after 0.7 seconds"
     wait_dead(int((tmp_path / "pid").read_text()))
 
 
@@ -299,7 +299,7 @@ def test_place_that_cannot_be_reached(
 
 def test_broken_connection_is_no_exit_code(calls: Calls, tmp_path: Path) -> None:
     # A client that dies in the middle; what it says last is shown.
-    client = 'exec 4<&0; "$@" <&4 & sleep 0.5; echo connection lost >&2; exit 255'
+    client = 'exec 4<&0; "$@" <&4 & sleep 0.8; echo connection lost >&2; exit 255'
     tool = create_bash_tool(tmp_path, **over_prefix(["sh", "-c", client, "sh"])["bash"])
     with pytest.raises(ToolError) as caught:
         calls.text(tool, {"command": "echo $$ > pid; echo begun; sleep 30"})
