@@ -184,8 +184,7 @@ class _CarriedCommand(CommandProcess):
         self._news = asyncio.Event()
         self._kill_deadline: float | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+    def begin(self, stdin: bytes | None) -> None:
         self.write(b"go\n")
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:

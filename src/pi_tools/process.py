@@ -141,10 +141,7 @@ async def _start(
     except ValueError as error:
         # A NUL in the command, its directory or its environment.
         raise ToolError(f"spawn {argv[0]} EINVAL: {error}") from error
-    if stdin is not None:
-        process.write(stdin)
-    if not process.keeps_stdin:
-        process.close_stdin()
+    process.begin(stdin)
 
 
 class CommandProcess(asyncio.SubprocessProtocol):
@@ -263,6 +260,12 @@ class CommandProcess(asyncio.SubprocessProtocol):
         return [cast(asyncio.ReadTransport, pipe) for pipe in pipes if pipe is not None]
 
     # --- called by run_process ----------------------------------------------------------------
+
+    def begin(self, stdin: bytes | None) -> None:
+        """The program runs and its pipes are there: give it its whole standard input."""
+        if stdin is not None:
+            self.write(stdin)
+            self.close_stdin()
 
     def write(self, data: bytes) -> None:
         """Write to the program's standard input, which is a pipe."""
