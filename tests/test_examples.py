@@ -41,6 +41,8 @@ EXPECTED = {
     "rpc_client": "exit status: 0",
     "sessions": "With its result: ['assistant', 'toolResult']",
     "steering": "stopped: aborted",
+    "tools_in_docker": "hello.txt is there.",
+    "tools_over_ssh": "Path is outside the allowed directories: /etc/hostname.",
 }
 
 

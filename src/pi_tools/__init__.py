@@ -4,6 +4,8 @@ The same logic runs over other machines through replaceable operations.
 """
 
 from pi_tools.bash import BashSpawn, create_bash_tool
+from pi_tools.confine import Confinement, PathOutsideRootsError
+from pi_tools.confined_files import ConfinedFileOperations, ConfinedOperations, confined_to
 from pi_tools.edit import create_edit_tool, prepare_edit_arguments
 from pi_tools.factory import (
     ALL_TOOL_NAMES,
@@ -22,6 +24,7 @@ from pi_tools.factory import (
     create_read_only_tools,
     create_tool,
 )
+from pi_tools.file_page import FilePage
 from pi_tools.find import create_find_tool
 from pi_tools.grep import create_grep_tool
 from pi_tools.images import (
@@ -37,14 +40,21 @@ from pi_tools.operations import (
     BashOperations,
     DetectsImages,
     EditOperations,
+    FileOperations,
     KnowsFileSize,
     LocalBashOperations,
     LocalFileOperations,
+    PagesFiles,
     ReadOperations,
     StreamsFiles,
     WriteOperations,
 )
 from pi_tools.os_errors import FileSystemError
+from pi_tools.output_cleaning import clean_output
+from pi_tools.prefix import CommandPrefix
+from pi_tools.prefixed import over_prefix
+from pi_tools.prefixed_bash import PrefixedBashOperations
+from pi_tools.prefixed_files import PrefixedFileOperations
 from pi_tools.process import (
     CommandAbortedError,
     CommandTimeoutError,
@@ -68,6 +78,7 @@ from pi_tools.truncate import (
     truncate_line,
     truncate_tail,
 )
+from pi_tools.user_bash import UserBashResult, execute_bash
 from pi_tools.write import create_write_tool
 
 __all__ = (
@@ -80,10 +91,16 @@ __all__ = (
     "BashSpawn",
     "BashToolOptions",
     "CommandAbortedError",
+    "CommandPrefix",
     "CommandTimeoutError",
+    "ConfinedFileOperations",
+    "ConfinedOperations",
+    "Confinement",
     "DetectsImages",
     "EditOperations",
     "EditToolOptions",
+    "FileOperations",
+    "FilePage",
     "FileSystemError",
     "FindOperations",
     "FindToolOptions",
@@ -98,6 +115,10 @@ __all__ = (
     "LsOperations",
     "LsToolOptions",
     "OnData",
+    "PagesFiles",
+    "PathOutsideRootsError",
+    "PrefixedBashOperations",
+    "PrefixedFileOperations",
     "ProcessedImage",
     "ReadOperations",
     "ReadToolOptions",
@@ -105,8 +126,11 @@ __all__ = (
     "StreamsFiles",
     "ToolOptions",
     "TruncationResult",
+    "UserBashResult",
     "WriteOperations",
     "WriteToolOptions",
+    "clean_output",
+    "confined_to",
     "create_all_tools",
     "create_bash_tool",
     "create_coding_tools",
@@ -118,9 +142,11 @@ __all__ = (
     "create_read_tool",
     "create_tool",
     "create_write_tool",
+    "execute_bash",
     "format_size",
     "kill_running_commands",
     "model_resize_options",
+    "over_prefix",
     "prepare_edit_arguments",
     "process_image",
     "truncate_head",

@@ -15,6 +15,8 @@ from pi_ai.testing import FauxProvider, faux_message, faux_tool_call
 from pi_ai.transcript import content_text
 from pi_sdk import ModelChoiceError, SdkError, SessionCwdError, create_agent
 from pi_session import SessionFormatError, SessionLockedError, SessionManager
+from pi_tools import confined_to, over_prefix
+from support.places import in_root
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -423,3 +425,26 @@ def test_search_tools_can_be_chosen(tmp_path: Path) -> None:
         "sub/",
         "agent/\n\n[1 entries limit reached. Use limit=2 for more]",
     ]
+
+
+def test_the_directory_of_another_place_need_not_exist_here(tmp_path: Path) -> None:
+    prefix = in_root(tmp_path / "root") or ["env", "ELSEWHERE=yes"]
+    cwd = "/work" if prefix[0] == "unshare" else str(tmp_path / "root/work")
+    call = faux_tool_call("write", {"path": "d/f", "content": "there"}, call_id="c")
+    faux = FauxProvider([faux_message(call), faux_message("ok"), faux_message("again")])
+    agent_dir = tmp_path / "agent"
+
+    async def run() -> str:
+        options = {"model": faux.model, "models": faux.models, "agent_dir": agent_dir}
+        options["tool_options"] = over_prefix(prefix)
+        async with create_agent(**options, cwd=cwd) as agent:
+            await agent.prompt("write it")
+            file = agent.session_file
+        async with create_agent(**options, session_manager=SessionManager.open(file)) as agent:
+            await agent.prompt("and?")
+            return agent.last_assistant_text()
+
+    assert asyncio.run(run()) == "again"
+    assert (tmp_path / "root/work/d/f").read_text() == "there"
+    with pytest.raises(SdkError, match=r"^cwd: not a directory: "):
+        create(cwd=tmp_path / "none", agent_dir=agent_dir, tool_options=confined_to([tmp_path]))
