@@ -21,6 +21,7 @@ __all__ = (
     "AGENT_SUBJECTS",
     "SESSION_SUBJECTS",
     "SUBJECTS",
+    "TOOL_SUBJECTS",
     "Environment",
     "Subject",
     "child_environment",
@@ -104,6 +105,12 @@ SESSION_SUBJECTS = (
     Subject("upstream", "session_upstream.mjs", _UPSTREAM),
 )
 """Whose session files are measured."""
+
+TOOL_SUBJECTS = (
+    Subject("ours", "tools_ours.py"),
+    Subject("upstream", "tools_upstream.mjs", _UPSTREAM),
+)
+"""Whose tools are measured."""
 
 
 def prepare(subject: Subject) -> Environment:

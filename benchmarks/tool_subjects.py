@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers import ENVIRONMENTS, HERE, InstallError, _find_node, _run, child_environment
+from peers import TOOL_SUBJECTS, child_environment, prepare_all
 
 from pi_tools.programs import find_fd, find_ripgrep
 
 __all__ = ("ToolSubject", "link_programs", "tool_subjects")
-
-_UPSTREAM = "@earendil-works/pi-coding-agent"
-_UPSTREAM_VERSIONS = ("1.5.2", "0.87.1")
-"""The version this project is compatible with, and one whose dependencies were all published."""
 
 
 @dataclass(frozen=True)
@@ -29,43 +23,14 @@ class ToolSubject:
 
 def tool_subjects(wanted: list[str] | None) -> tuple[list[ToolSubject], list[str]]:
     """Those that can be measured, and a line for each of the others."""
-    ours = (sys.executable, str(HERE / "subjects" / "tools_ours.py"))
-    subjects = [ToolSubject("ours", ours), ToolSubject("ours in Python", ours, "python")]
-    missing: list[str] = []
-    try:
-        subjects.append(_prepare_upstream())
-    except InstallError as error:
-        missing.append(f"- upstream: not measured: {error}")
+    ready, missing = prepare_all(TOOL_SUBJECTS)
+    subjects: list[ToolSubject] = []
+    for subject, environment in ready.items():
+        label = subject.name if not subject.requirement else f"{subject.name} {environment.version}"
+        subjects.append(ToolSubject(label, environment.command))
+        if not subject.requirement:
+            subjects.append(ToolSubject(f"{label} in Python", environment.command, "python"))
     return [s for s in subjects if wanted is None or s.name.split()[0] in wanted], missing
-
-
-def _prepare_upstream() -> ToolSubject:
-    node = _find_node()
-    home = ENVIRONMENTS / "upstream-tools"
-    mark = home / ".requirement"
-    if not mark.exists():
-        mark.write_text(_install(home), encoding="utf-8")
-    script = shutil.copy(HERE / "subjects" / "tools_upstream.mjs", home)
-    return ToolSubject(f"upstream {mark.read_text(encoding='utf-8')}", (node, str(script)))
-
-
-def _install(home: Path) -> str:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise InstallError("npm is not installed")
-    print(f"installing {_UPSTREAM}", file=sys.stderr)
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "package.json").write_text('{"private": true}', encoding="utf-8")
-    failures: list[str] = []
-    for version in _UPSTREAM_VERSIONS:
-        wanted = f"{_UPSTREAM}@{version}"
-        try:
-            _run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", wanted], home)
-        except InstallError as error:
-            failures.append(str(error))
-        else:
-            return version
-    raise InstallError(failures[0])
 
 
 def link_programs(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
