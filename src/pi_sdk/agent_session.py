@@ -40,9 +40,11 @@ from pi_ai.transcript import get_current_system_message
 from pi_sdk.courses import Course, Courses
 from pi_sdk.errors import NoModelError, PromptRejectedError
 from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
+from pi_sdk.image_blocking import without_images
 from pi_sdk.listeners import Listeners, SessionListener
 from pi_sdk.queues import QueuedMessages, StreamingBehavior
 from pi_sdk.recording import append_agent_message
+from pi_sdk.settings import SettingsManager
 from pi_sdk.system_prompt import patch_sections, render_sections
 from pi_session import SessionManager, SessionMessage, convert_to_llm
 
@@ -74,6 +76,7 @@ class AgentSession:
         session_manager: SessionManager,
         models: Models,
         model: Model | None,
+        settings: SettingsManager,
         sections: Callable[[Sequence[AgentTool]], dict[str, str]],
         model_fallback_message: str | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class AgentSession:
         self.agent = agent
         self.session_manager = session_manager
         self.models = models
+        self.settings = settings
         self.model_fallback_message = model_fallback_message
         self._model = model
         self._sections = sections
@@ -88,7 +92,7 @@ class AgentSession:
         self._queued = QueuedMessages(agent)
         self._courses = Courses(self._listeners, self._run)
         self._closed = False
-        agent.convert_to_llm = _to_llm
+        agent.convert_to_llm = self._to_llm
         agent.subscribe(self._on_agent_event)
         self._sync_agent()
 
@@ -109,7 +113,7 @@ class AgentSession:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Abort what runs, wait until it has settled, and give up the session file.
+        """Abort what runs, wait until it has settled, write settings, give up the session file.
 
         A second call does nothing. Raises RuntimeError in a listener, which it would wait for.
         """
@@ -121,6 +125,8 @@ class AgentSession:
             self._listeners.clear()
             self.models.forget_session(self.session_id)
             self.session_manager.close()
+            for problem in await self.settings.flush():
+                _log.warning("%s", problem)
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -271,7 +277,8 @@ class AgentSession:
         self._require_credentials(model, f"No API key for {model.provider}/{model.id}")
         self.session_manager.append_model_change(model.provider, model.id)
         self._model = self.agent.state.model = model
-        await self.set_thinking_level(self.thinking_level)
+        level = self.settings.current.thinking_level_for(model)
+        await self.set_thinking_level(level or self.thinking_level)
 
     async def set_thinking_level(self, level: ThinkingLevel) -> None:
         """Think harder or less hard, as far as the model can, from the next run on."""
@@ -354,6 +361,12 @@ class AgentSession:
         self._queued.put(message, behavior)
         await self._listeners.tell(self._queued.event())
 
+    def _to_llm(self, messages: Sequence[AgentMessage]) -> list[Message]:
+        # Only messages that a session can hold get into the agent of a session.
+        converted = convert_to_llm(cast("Sequence[SessionMessage]", messages))
+        blocked = self.settings.current.images.block_images
+        return without_images(converted) if blocked else converted
+
     # --- events -------------------------------------------------------------------------------
 
     async def _on_agent_event(self, event: AgentEvent) -> None:
@@ -394,8 +407,3 @@ class AgentSession:
 
 def _role(message: AgentMessage) -> str:
     return str(getattr(message, "role", type(message).__name__))
-
-
-def _to_llm(messages: Sequence[AgentMessage]) -> list[Message]:
-    # Only messages that a session can hold get into the agent of a session.
-    return convert_to_llm(cast("Sequence[SessionMessage]", messages))
