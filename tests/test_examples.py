@@ -37,6 +37,7 @@ EXPECTED = {
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "rpc_client": "exit status: 0",
+    "settings": "bash: Hello, Ada.",
     "steering": "stopped: aborted",
     "sessions": "With its result: ['assistant', 'toolResult']",
 }

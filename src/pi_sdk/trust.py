@@ -103,12 +103,13 @@ def decide_project_trust(
 
 def has_gated_resources(cwd: str | os.PathLike[str]) -> bool:
     """Whether the project in `cwd` has files that only count when it is trusted."""
+    # Not Path.exists, which raises where a directory may not be looked into.
     here = _canonical(cwd)
-    if any((here / ".pi" / name).exists() for name in _GATED_NAMES):
+    if any(os.path.exists(here / ".pi" / name) for name in _GATED_NAMES):
         return True
     users_own = _canonical("~") / ".agents" / "skills"
     skills = (directory / ".agents" / "skills" for directory in (here, *here.parents))
-    return any(path != users_own and path.exists() for path in skills)
+    return any(path != users_own and os.path.exists(path) for path in skills)
 
 
 def _canonical(directory: str | os.PathLike[str]) -> Path:

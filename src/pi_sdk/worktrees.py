@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def find_nested_worktree(cwd: Path) -> NestedWorktree | None:
     None in a main checkout, in a worktree beside it, in one of a bare repository, in a submodule,
     and where there is no git at all.
     """
-    root = next((path for path in (cwd, *cwd.parents) if (path / ".git").exists()), None)
-    if root is None or not (root / ".git").is_file():
+    # Not Path.exists, which raises where a directory may not be looked into.
+    root = next((path for path in (cwd, *cwd.parents) if os.path.exists(path / ".git")), None)
+    if root is None or not os.path.isfile(root / ".git"):
         return None
     gitdir = _gitdir(root)
     # <main>/.git/worktrees/<name>

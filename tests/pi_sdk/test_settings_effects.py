@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pi_ai import ImageContent
-from pi_sdk import SdkError, Settings, SettingsManager, create_agent
+from pi_ai import ImageContent, Model
+from pi_sdk import NoModelError, SdkError, Settings, SettingsManager, create_agent
 from pi_sdk.settings_effects import request_options, session_directory, tool_options
 from pi_sdk.settings_types import ImageSettings, ProviderRetrySettings, RetrySettings
 from pi_session import SessionManager
@@ -113,6 +113,21 @@ def test_another_model_gets_its_own_level(fake, project):
             return [*levels, session.thinking_level]
 
     assert asyncio.run(scene()) == ["off", "low", "high"]
+
+
+def test_sdk_check_29_choosing_a_model_changes_no_file(fake, project, agent_dir):
+    keyless = Model(id="m", api="openai-completions", provider="p", base_url="http://p.test/v1")
+
+    async def scene() -> str:
+        settings = SettingsManager.create(project, agent_dir)
+        async with fake, opened(fake, project, settings=settings) as session:
+            with pytest.raises(NoModelError, match=r"^No API key for p/m\n"):
+                await session.set_model(keyless)
+            await session.set_model(fake.models.get_model("fake", "m2"))
+            return session.model.id
+
+    assert asyncio.run(scene()) == "m2"
+    assert list(agent_dir.iterdir()) == []
 
 
 # --- requests and queues ----------------------------------------------------------------------
