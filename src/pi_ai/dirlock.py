@@ -219,8 +219,11 @@ def _try_lock(path: Path, stale_seconds: float) -> DirectoryLock | None:
         return None
     try:
         return DirectoryLock(path, stale_seconds=stale_seconds)
+    except FileNotFoundError:
+        return None  # another took it for a dead process's
     except BaseException:
-        path.rmdir()
+        with suppress(OSError):
+            path.rmdir()
         raise
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from pi_agent import (
     Agent,
@@ -27,7 +28,6 @@ from pi_ai import (
     AssistantMessage,
     Cost,
     ImageContent,
-    Message,
     Model,
     ModelsError,
     TextContent,
@@ -40,13 +40,13 @@ from pi_ai.transcript import get_current_system_message
 from pi_sdk.courses import Course, Courses
 from pi_sdk.errors import NoModelError, PromptRejectedError
 from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
-from pi_sdk.image_blocking import without_images
 from pi_sdk.listeners import Listeners, SessionListener
+from pi_sdk.model_messages import to_model_messages
 from pi_sdk.queues import QueuedMessages, StreamingBehavior
 from pi_sdk.recording import append_agent_message
 from pi_sdk.settings import SettingsManager
 from pi_sdk.system_prompt import patch_sections, render_sections
-from pi_session import SessionManager, SessionMessage, convert_to_llm
+from pi_session import SessionManager
 
 __all__ = ("AgentSession", "Disposition")
 
@@ -92,7 +92,7 @@ class AgentSession:
         self._queued = QueuedMessages(agent)
         self._courses = Courses(self._listeners, self._run)
         self._closed = False
-        agent.convert_to_llm = self._to_llm
+        agent.convert_to_llm = partial(to_model_messages, settings=settings)
         agent.subscribe(self._on_agent_event)
         self._sync_agent()
 
@@ -360,12 +360,6 @@ class AgentSession:
         self._require_open()
         self._queued.put(message, behavior)
         await self._listeners.tell(self._queued.event())
-
-    def _to_llm(self, messages: Sequence[AgentMessage]) -> list[Message]:
-        # Only messages that a session can hold get into the agent of a session.
-        converted = convert_to_llm(cast("Sequence[SessionMessage]", messages))
-        blocked = self.settings.current.images.block_images
-        return without_images(converted) if blocked else converted
 
     # --- events -------------------------------------------------------------------------------
 

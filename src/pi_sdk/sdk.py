@@ -109,10 +109,9 @@ def create_agent(
         system_prompt: In place of the preamble, tool list and rules; SYSTEM.md's by default.
         append_system_prompt: Behind them; that of APPEND_SYSTEM.md by default.
         context_files: Whether AGENTS.md and its kin become part of the prompt.
-        settings: In place of those of settings.json; `SettingsManager.in_memory()` for none. What
-            is wrong in it is the host's to ask for; in the files it is logged as warnings.
+        settings: In place of those of the files; `SettingsManager.in_memory()` for none.
         project_trusted: Whether the project's own `.pi/settings.json`, `.pi/SYSTEM.md` and
-            `.pi/APPEND_SYSTEM.md` count. They can run programs. With `settings` those know.
+            `.pi/APPEND_SYSTEM.md` count; they can run programs. Not with `settings`, which know it.
         session_manager: The session to go on with; closed with the agent, or when there is none
             to be. By default a new one in a file; `SessionManager.in_memory()` for none.
         models: The collection of models, as it is; by default the built-in ones and those of
@@ -122,7 +121,8 @@ def create_agent(
 
     Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
     for an unknown model, `SessionError` and OSError for the session file. No model at all is no
-    error: prompting raises then. What cannot be used of models.json is logged as a warning.
+    error: prompting raises then. What cannot be used of models.json and settings.json is logged as
+    a warning.
     """
     return AgentCreation(
         _Options(

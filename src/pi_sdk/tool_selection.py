@@ -48,10 +48,12 @@ def select_tools(
 
 def _defaults(setting: Sequence[str] | None) -> list[str]:
     """The names that the setting asks for, in order."""
-    plain = [entry for entry in setting or () if entry[:1] not in {"+", "-"}]
+    if setting is None:
+        return list(CODING_TOOL_NAMES)
+    plain = [entry for entry in setting if entry[:1] not in {"+", "-"}]
     # A list of changes alone changes the usual ones; an empty one asks for none.
-    names = plain if plain or setting == [] else list[str](CODING_TOOL_NAMES)
-    for entry in setting or ():
+    names = plain if plain or not setting else list[str](CODING_TOOL_NAMES)
+    for entry in setting:
         if entry.startswith("-"):
             names = [name for name in names if name != entry[1:]]
         elif entry.startswith("+"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +15,14 @@ import pytest
 
 from pi_ai import file_replace
 from pi_ai.file_replace import replace_file
+
+REPLACE = """
+import sys
+from pi_ai.file_replace import replace_file
+while True:
+    for letter in (b"b", b"a"):
+        replace_file(sys.argv[1], letter * 100_000)
+"""
 
 
 def mode(path: Path) -> int:
@@ -118,6 +129,20 @@ def test_a_planted_link_in_the_place_of_the_new_file_is_not_followed(
         replace_file(file, b"new")
     assert (victim.read_bytes(), file.read_bytes()) == (b"precious", b"old")
     assert planted.is_symlink()
+
+
+def test_a_reader_and_a_crash_see_the_old_content_or_the_new(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    whole = {letter * 100_000 for letter in (b"a", b"b")}
+    file.write_bytes(b"a" * 100_000)
+    with subprocess.Popen([sys.executable, "-c", REPLACE, str(file)]) as writer:
+        seen: set[bytes] = set()
+        deadline = time.monotonic() + 10
+        while seen != whole and time.monotonic() < deadline:
+            seen.add(file.read_bytes())
+        writer.kill()
+    assert seen == whole
+    assert file.read_bytes() in whole
 
 
 def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
