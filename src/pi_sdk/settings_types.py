@@ -17,6 +17,7 @@ __all__ = (
     "BranchSummarySettings",
     "CompactionOverride",
     "CompactionSettings",
+    "CompactionSettingsByModel",
     "ImageSettings",
     "ProviderRetrySettings",
     "RetrySettings",
@@ -39,8 +40,16 @@ class CompactionOverride(_Group, frozen=True):
     keep_recent_tokens: Count | None = None
 
 
-class CompactionSettings(_Group, frozen=True):
-    """When a session is compacted, in tokens. `model_overrides` is by `provider/id`."""
+class CompactionSettings(Struct, frozen=True, kw_only=True):
+    """How the sessions of one model are compacted; `enabled` is about doing so unasked."""
+
+    enabled: bool = True
+    reserve_tokens: int = 16_384
+    keep_recent_tokens: int = 20_000
+
+
+class CompactionSettingsByModel(_Group, frozen=True):
+    """How sessions are compacted, in tokens. `model_overrides` is by `provider/id`."""
 
     enabled: bool = True
     reserve_tokens: Count = 16_384
@@ -50,7 +59,7 @@ class CompactionSettings(_Group, frozen=True):
     )
 
     def for_model(self, model: Model) -> CompactionSettings:
-        """The same with the overrides of `model` in place."""
+        """Those of one model: each number is its override, else the ordinary one."""
         own = self.model_overrides.get(f"{model.provider}/{model.id}", CompactionOverride())
         reserve, keep = own.reserve_tokens, own.keep_recent_tokens
         return CompactionSettings(
@@ -118,7 +127,7 @@ class Settings(_Group, frozen=True):
     transport: Literal["auto", "sse", "websocket", "websocket-cached"] = "auto"
     steering_mode: QueueMode = "one-at-a-time"
     follow_up_mode: QueueMode = "one-at-a-time"
-    compaction: CompactionSettings = CompactionSettings()
+    compaction: CompactionSettingsByModel = CompactionSettingsByModel()
     branch_summary: BranchSummarySettings = BranchSummarySettings()
     retry: RetrySettings = RetrySettings()
     http_idle_timeout_ms: Milliseconds = 300_000
