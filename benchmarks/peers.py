@@ -7,6 +7,7 @@ once and again when a requirement changes.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from pathlib import Path
 
 __all__ = (
     "AGENT_SUBJECTS",
+    "SESSION_SUBJECTS",
     "SUBJECTS",
+    "TOOL_SUBJECTS",
     "Environment",
     "Subject",
     "child_environment",
@@ -31,7 +34,11 @@ _INSTALL_SECONDS = 900
 _BOTH = ("anthropic", "openai")
 _NODE_MAJOR = 22
 _UPSTREAM = "@earendil-works/pi-ai"
-_UPSTREAM_PACKAGES = (_UPSTREAM, "@earendil-works/pi-agent-core")
+_UPSTREAM_PACKAGES = (
+    _UPSTREAM,
+    "@earendil-works/pi-agent-core",
+    "@earendil-works/pi-coding-agent",
+)
 _UPSTREAM_VERSIONS = ("1.5.2", "0.87.1")
 """The version this project is compatible with, and one whose dependencies were all published."""
 
@@ -92,6 +99,19 @@ AGENT_SUBJECTS = (
 )
 """Whose agents are measured."""
 
+SESSION_SUBJECTS = (
+    Subject("ours", "session_ours.py"),
+    Subject("json", "session_json.py"),
+    Subject("upstream", "session_upstream.mjs", _UPSTREAM),
+)
+"""Whose session files are measured."""
+
+TOOL_SUBJECTS = (
+    Subject("ours", "tools_ours.py"),
+    Subject("upstream", "tools_upstream.mjs", _UPSTREAM),
+)
+"""Whose tools are measured."""
+
 
 def prepare(subject: Subject) -> Environment:
     """The environment of a subject, installed if need be. Raises `InstallError`."""
@@ -100,6 +120,8 @@ def prepare(subject: Subject) -> Environment:
         version = metadata.version("pi-stack")
         if subject.name == "bare":
             version = f"(aiohttp {metadata.version('aiohttp')})"
+        if subject.name == "json":
+            version = f"(Python {platform.python_version()})"
         return Environment(own, version)
     if subject.requirement == _UPSTREAM:
         return _prepare_node(subject)

@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from pi_ai.http.client import AiohttpTransport
 from pi_ai.http.transport import HttpRequest, HttpResponse
@@ -31,15 +31,19 @@ BLOCKS = [
 EXPECTED = {
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
+    "compaction": "10180 -> 1084 tokens",
     "function_tools": "A minute.",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
+    "read_only_agent": "shop.py:1: def total(prices):",
     "rpc_client": "exit status: 0",
+    "sessions": "With its result: ['assistant', 'toolResult']",
     "settings": "bash: Hello, Ada.",
     "steering": "stopped: aborted",
-    "sessions": "With its result: ['assistant', 'toolResult']",
+    "tools_in_docker": "hello.txt is there.",
+    "tools_over_ssh": "Path is outside the allowed directories: /etc/hostname.",
 }
 
 

@@ -41,7 +41,7 @@ def leading_system_message(prompt: str, tools: Sequence[AgentTool]) -> SystemMes
     """The message a new transcript starts with, None without a prompt and tools."""
     if not prompt and not tools:
         return None
-    declared = [to_tool_declaration(tool) for tool in _by_name(tools).values()]
+    declared = [_declaration(tool) for tool in _by_name(tools).values()]
     return SystemMessage(prompt, tools_added=declared or None, timestamp=0)
 
 
@@ -69,6 +69,14 @@ def declare_tool_changes(
         return list(pending)
     changed = replace(carrier, tools_added=added, tools_removed=removed)
     return [changed if message is carrier else message for message in pending]
+
+
+def _declaration(tool: AgentTool) -> Tool:
+    """What a model is told of `tool`: one object for all the agents that have it."""
+    known = tool.declaration
+    if known is None or not _is_told(known, {tool.name: tool}):
+        known = tool.declaration = to_tool_declaration(tool)
+    return known
 
 
 def _by_name(tools: Sequence[AgentTool]) -> dict[str, AgentTool]:

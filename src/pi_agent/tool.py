@@ -24,7 +24,7 @@ from pi_agent._foreign_types import from_plain, to_plain
 from pi_agent._signature import Signature, read_signature
 from pi_agent.types import AgentTool, ExecutionMode, ToolContext, ToolError, ToolResult
 from pi_ai import AbortController, ImageContent, JsonObject, TextContent, Tool, ToolCall
-from pi_ai.json_text import js_json
+from pi_ai.json_text import copy_json, js_json
 from pi_ai.tool_args import (
     Problem,
     coerce_tool_arguments,
@@ -161,6 +161,9 @@ class _Runner:
         self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
     def validate(self, call: ToolCall) -> JsonObject:
+        with suppress(RecursionError):  # told in words below
+            if call.arguments_error is None and not self._read(call.arguments)[1]:
+                return copy_json(call.arguments)  # as nearly always: there is nothing to coerce
         arguments = coerce_tool_arguments(self._tool, call)
         self._convert(arguments, call.arguments)
         return arguments
@@ -194,6 +197,14 @@ class _Runner:
 
     def _convert(self, arguments: JsonObject, received: JsonObject) -> dict[str, Any]:
         """Python values for the parameters that were given."""
+        values, problems = self._read(arguments)
+        if problems:
+            # The schema tells of every fault, msgspec of the first in each argument.
+            known = find_argument_problems(self._tool, arguments)
+            raise tool_arguments_error(self._tool.name, known or problems, received)
+        return values
+
+    def _read(self, arguments: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
         values: dict[str, Any] = {}
         problems: list[Problem] = []
         for parameter in self._signature.parameters:
@@ -205,11 +216,7 @@ class _Runner:
                 values[parameter.name] = from_plain(arguments[parameter.name], parameter.annotation)
             except msgspec.ValidationError as error:
                 problems.append(_problem(parameter.name, error))
-        if problems:
-            # The schema tells of every fault, msgspec of the first in each argument.
-            known = find_argument_problems(self._tool, arguments)
-            raise tool_arguments_error(self._tool.name, known or problems, received)
-        return values
+        return values, problems
 
 
 def _problem(name: str, error: msgspec.ValidationError) -> Problem:

@@ -5,6 +5,7 @@ Source: agent spec, section 2; tools spec, section 2.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pi_ai import (
     StreamOptions,
     TextContent,
     ThinkingLevel,
+    Tool,
     ToolCall,
     ToolResultMessage,
     Usage,
@@ -152,6 +154,10 @@ class AgentTool:
     execution_mode: ExecutionMode | None = None
     prompt_snippet: str | None = None
     prompt_guidelines: Sequence[str] = ()
+    declaration: Tool | None = dataclasses.field(
+        default=None, init=False, repr=False, compare=False
+    )
+    """What models were told of the tool when an agent was last made with it."""
 
     def __post_init__(self) -> None:
         self.label = self.label or self.name

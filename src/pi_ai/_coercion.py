@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from pi_ai._schema import ParameterSchema, child_pointer, constant_of, is_array, is_object
-from pi_ai.json_text import js_json, parse_json
+from pi_ai.json_text import copy_json, js_json, parse_json
 from pi_ai.types import JsonObject, JsonValue
 
 __all__ = ("coerce", "json_equal", "json_type")
@@ -35,7 +35,7 @@ def coerce(value: JsonValue, schema: ParameterSchema) -> JsonValue:
 
     The result need not be valid. Raises `InvalidSchemaError`, RecursionError.
     """
-    return _Coercion(schema).fit(_copy(value), schema.root, "#")
+    return _Coercion(schema).fit(copy_json(value), schema.root, "#")
 
 
 def json_type(value: JsonValue) -> str:
@@ -66,12 +66,6 @@ def json_equal(left: JsonValue, right: JsonValue) -> bool:
             json_equal(left[key], right[key]) for key in left
         )
     return isinstance(left, bool) == isinstance(right, bool) and left == right
-
-
-def _copy(value: Any) -> Any:
-    if is_object(value):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if is_array(value) else value
 
 
 class _Coercion:

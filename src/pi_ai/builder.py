@@ -26,13 +26,17 @@ from pi_ai.events import (
     ToolCallEndEvent,
     ToolCallStartEvent,
 )
-from pi_ai.json_text import ParsedArguments, parse_partial_object, parse_tool_call_arguments
+from pi_ai.json_text import (
+    ParsedArguments,
+    copy_json,
+    parse_partial_object,
+    parse_tool_call_arguments,
+)
 from pi_ai.types import (
     AssistantMessage,
     DeferredHandle,
     Diagnostic,
     JsonObject,
-    JsonValue,
     Model,
     ModelCost,
     StopReason,
@@ -131,14 +135,14 @@ class _Call(_Block):
         call = ToolCall(self.id.until(position), self.name.until(position))
         call.thought_signature = self.signature_at(position)
         if self.final is not None and self.ended is not None and self.ended <= position:
-            call.arguments = _copy_json(self.final.arguments)
+            call.arguments = copy_json(self.final.arguments)
             call.arguments_error = self.final.error
         else:
             text = self.text.until(position)
-            call.arguments = parse_partial_object(text) if text else _copy_json(self.initial)
+            call.arguments = parse_partial_object(text) if text else copy_json(self.initial)
         if self.corrected is not None and self.corrected[0] <= position:
             for name, value in self.corrected[1].items():
-                setattr(call, name, _copy_json(value))
+                setattr(call, name, copy_json(value))
         return call
 
     def finish(self) -> ParsedArguments:
@@ -147,15 +151,6 @@ class _Call(_Block):
         if self.initial and (not text or text.isspace()):
             return ParsedArguments(self.initial, None)
         return parse_tool_call_arguments(text)
-
-
-def _copy_json(value: JsonValue) -> JsonValue:
-    if isinstance(value, dict):
-        record = cast("JsonObject", value)
-        return {key: _copy_json(item) for key, item in record.items()}
-    if isinstance(value, list):
-        return [_copy_json(item) for item in cast("list[JsonValue]", value)]
-    return value
 
 
 def _copy_change(value: Any) -> Any:

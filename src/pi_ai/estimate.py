@@ -30,8 +30,12 @@ __all__ = (
     "ContextEstimate",
     "calculate_context_tokens",
     "clamp_max_tokens",
+    "content_length",
     "estimate_context_tokens",
     "estimate_tokens",
+    "has_usage",
+    "json_length",
+    "max_length",
     "utf16_len",
 )
 
@@ -53,15 +57,20 @@ def estimate_tokens(message: Message) -> int:
     if isinstance(message, SystemMessage):
         return (
             _tokens(utf16_len(get_system_message_text(message)))
-            + _tokens(_json_len(message.tools_added) if message.tools_added else 0)
-            + _tokens(_json_len(message.tools_removed) if message.tools_removed else 0)
+            + _tokens(json_length(message.tools_added) if message.tools_added else 0)
+            + _tokens(json_length(message.tools_removed) if message.tools_removed else 0)
         )
-    if isinstance(message.content, str):
-        return _tokens(utf16_len(message.content))
-    return _tokens(sum(map(_characters, message.content)))
+    return _tokens(content_length(message.content))
 
 
-def _characters(block: UserContent | AssistantContent) -> int:
+def content_length(content: str | Sequence[UserContent | AssistantContent]) -> int:
+    """How long a message's content counts as, in UTF-16 code units; 4800 for an image."""
+    if isinstance(content, str):
+        return utf16_len(content)
+    return sum(map(_block_length, content))
+
+
+def _block_length(block: UserContent | AssistantContent) -> int:
     match block:
         case TextContent():
             return utf16_len(block.text)
@@ -70,15 +79,21 @@ def _characters(block: UserContent | AssistantContent) -> int:
         case ThinkingContent():
             return utf16_len(block.thinking)
         case ToolCall():
-            return utf16_len(block.name) + _json_len(block.arguments)
+            return utf16_len(block.name) + json_length(block.arguments)
 
 
-def _json_len(value: JsonValue) -> int:
+def json_length(value: JsonValue) -> int:
+    """The length of `value` as compact JSON, in UTF-16 code units."""
     return utf16_len(js_json_bytes(value).decode())
 
 
 def _tokens(characters: int) -> int:
     return -(-2 * characters // 7)
+
+
+def max_length(tokens: int) -> int:
+    """The longest text that `estimate_tokens` takes for `tokens`, in UTF-16 code units."""
+    return tokens * 7 // 2
 
 
 def calculate_context_tokens(usage: Usage) -> int:
@@ -111,7 +126,7 @@ def estimate_context_tokens(messages: Sequence[Message]) -> ContextEstimate:
         if (
             isinstance(message, AssistantMessage)
             and message.timestamp >= newest
-            and _has_usage(message)
+            and has_usage(message)
         ):
             found, index = message, position
         newest = max(newest, message.timestamp)
@@ -122,7 +137,8 @@ def estimate_context_tokens(messages: Sequence[Message]) -> ContextEstimate:
     return ContextEstimate(known + trailing, known, trailing, index)
 
 
-def _has_usage(message: AssistantMessage) -> bool:
+def has_usage(message: AssistantMessage) -> bool:
+    """Whether the usage of `message` tells how long the context was: failed ones do not."""
     failed = message.stop_reason in ("error", "aborted")
     return not failed and calculate_context_tokens(message.usage) > 0
 

@@ -16,6 +16,7 @@ from pi_ai.types import JsonObject, JsonValue
 
 __all__ = (
     "ParsedArguments",
+    "copy_json",
     "find_unwritable",
     "js_json",
     "js_json_bytes",
@@ -103,6 +104,16 @@ def _js_number(value: float) -> str:
         rest = "." + digits[1:] if digits[1:] else ""
         text = f"{digits[0]}{rest}e{point - 1:+d}"
     return "-" + text if value < 0 else text
+
+
+def copy_json(value: JsonValue) -> JsonValue:
+    """A copy that shares no list and no object with `value`."""
+    if isinstance(value, dict):
+        record = cast("JsonObject", value)
+        return {key: copy_json(item) for key, item in record.items()}
+    if isinstance(value, list):
+        return [copy_json(item) for item in cast("list[JsonValue]", value)]
+    return value
 
 
 def find_unwritable(value: JsonValue) -> str | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cache
 from inspect import isawaitable
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pi_ai.abort import AbortSignal, abort_scope
@@ -117,8 +117,7 @@ def is_retryable_assistant_error(message: AssistantMessage) -> bool:
     return _any_of(*_RETRYABLE).search(text) is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How often, and after which delays, a failed response is asked for again.
 
     The delay doubles from `base_delay_ms` up to `max_agent_delay_ms`, 60,000 by default.
@@ -141,8 +140,7 @@ def _ignore(*_arguments: object) -> None:
     return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryCallbacks:
+class RetryCallbacks(Struct, frozen=True, kw_only=True):
     """What is told about retries. Results are awaited if they can be; an exception ends the call.
 
     `on_retry_scheduled(attempt, max_retries, delay_ms, error_message)` comes before the delay,

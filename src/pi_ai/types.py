@@ -90,13 +90,17 @@ def now_ms() -> int:
 
 
 class Wire(Struct, rename="camel", omit_defaults=True):
-    """Base of everything that is stored or sent: camelCase keys, absent keys for defaults."""
+    """Base of everything that is stored or sent: camelCase keys, absent keys for defaults.
+
+    With `gc=False` the garbage collector passes over a struct, which makes long transcripts
+    cheaper to hold. It is for structs that cannot be part of a cycle: texts, numbers and JSON.
+    """
 
 
 # --- content blocks ---------------------------------------------------------------------------
 
 
-class TextContent(Wire, tag_field="type", tag="text"):
+class TextContent(Wire, tag_field="type", tag="text", gc=False):
     """Text. `text_signature` is an opaque provider value that must survive a replay."""
 
     type: ClassVar[Literal["text"]] = "text"
@@ -104,7 +108,7 @@ class TextContent(Wire, tag_field="type", tag="text"):
     text_signature: str | None = None
 
 
-class ThinkingContent(Wire, tag_field="type", tag="thinking"):
+class ThinkingContent(Wire, tag_field="type", tag="thinking", gc=False):
     """Reasoning. `redacted`: the text is withheld, its encrypted form is the signature."""
 
     type: ClassVar[Literal["thinking"]] = "thinking"
@@ -113,7 +117,7 @@ class ThinkingContent(Wire, tag_field="type", tag="thinking"):
     redacted: bool = False
 
 
-class ImageContent(Wire, tag_field="type", tag="image"):
+class ImageContent(Wire, tag_field="type", tag="image", gc=False):
     """An image: base64 `data` without a data-URL prefix, and its MIME type."""
 
     type: ClassVar[Literal["image"]] = "image"
@@ -121,7 +125,7 @@ class ImageContent(Wire, tag_field="type", tag="image"):
     mime_type: str
 
 
-class ToolCall(Wire, tag_field="type", tag="toolCall"):
+class ToolCall(Wire, tag_field="type", tag="toolCall", gc=False):
     """A request of the model to run a tool.
 
     `arguments_error` is set when the argument text was not a JSON object; `arguments` is then {}.
@@ -161,7 +165,7 @@ class ToolReference(Wire):
 # --- usage ------------------------------------------------------------------------------------
 
 
-class Cost(Wire):
+class Cost(Wire, gc=False):
     """Prices in USD. `total_from_provider`: the total is what the provider billed.
 
     `unpriced`: tokens were counted for which no price is listed, so that 0 may be too little. A
@@ -177,7 +181,7 @@ class Cost(Wire):
     unpriced: bool | None = None
 
 
-class Usage(Wire):
+class Usage(Wire, gc=False):
     """Token counts. `input` excludes cached tokens.
 
     `cache_write_1h` is part of `cache_write`, `reasoning` is part of `output`.
@@ -231,7 +235,7 @@ class SystemMessage(Wire, tag_field="role", tag="system"):
     timestamp: int = field(default_factory=now_ms)
 
 
-class UserMessage(Wire, tag_field="role", tag="user"):
+class UserMessage(Wire, tag_field="role", tag="user", gc=False):
     """What the user said: text, or text and image blocks."""
 
     role: ClassVar[Literal["user"]] = "user"
@@ -239,7 +243,7 @@ class UserMessage(Wire, tag_field="role", tag="user"):
     timestamp: int = field(default_factory=now_ms)
 
 
-class AssistantMessage(Wire, tag_field="role", tag="assistant"):
+class AssistantMessage(Wire, tag_field="role", tag="assistant", gc=False):
     """One response of a model.
 
     `api`, `provider` and `model` are what was asked for; `response_model` is what the server says

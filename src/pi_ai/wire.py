@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeVar, cast, overload
 
 import msgspec
@@ -10,11 +11,14 @@ from pi_ai.events import Snapshot
 from pi_ai.json_text import js_json_bytes, parse_json
 from pi_ai.types import AssistantMessage, JsonObject, JsonValue
 
-__all__ = ("decode", "encode", "from_json_value", "to_json_value")
+__all__ = ("decode", "decoder_for", "encode", "from_json_value", "to_json_value")
 
 T = TypeVar("T")
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_converted: set[Any] = set()
+# msgspec 0.22 shows other threads a struct type that it is still looking into, and they crash.
+_looking_into_types = threading.RLock()
 
 
 def _write(value: Any) -> Any:
@@ -57,13 +61,28 @@ def decode(data: bytes | str, kind: Any) -> Any:
     a ValueError that names the path, for JSON of another shape, and ValueError for text that is
     no JSON.
     """
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_read)
     try:
-        return decoder.decode(data)
+        return decoder_for(kind).decode(data)
     except msgspec.DecodeError:
         return from_json_value(parse_json(data), kind)
+
+
+@overload
+def decoder_for(kind: type[T]) -> msgspec.json.Decoder[T]: ...
+@overload
+def decoder_for(kind: Any) -> msgspec.json.Decoder[Any]: ...
+def decoder_for(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The one decoder for `kind`, made when first asked for, by one thread at a time.
+
+    To make one takes up to some milliseconds.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        with _looking_into_types:
+            decoder = _decoders.get(kind)
+            if decoder is None:
+                decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_read)
+    return decoder
 
 
 @overload
@@ -77,12 +96,22 @@ def from_json_value(value: JsonValue, kind: Any) -> Any:
     one without content.
     """
     try:
-        return msgspec.convert(value, kind, dec_hook=_read)
+        return _convert(value, kind)
     except msgspec.ValidationError:
         mended = _mend(value)
         if mended is value:
             raise
-        return msgspec.convert(mended, kind, dec_hook=_read)
+        return _convert(mended, kind)
+
+
+def _convert(value: JsonValue, kind: Any) -> Any:
+    if kind in _converted:
+        return msgspec.convert(value, kind, dec_hook=_read)
+    with _looking_into_types:
+        try:
+            return msgspec.convert(value, kind, dec_hook=_read)
+        finally:
+            _converted.add(kind)
 
 
 _EMPTY_CONTENT: JsonObject = {

@@ -40,7 +40,7 @@ from pi_ai.transcript import get_current_system_message
 from pi_sdk.courses import Course, Courses
 from pi_sdk.errors import NoModelError, PromptRejectedError
 from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
-from pi_sdk.listeners import Listeners, SessionListener
+from pi_sdk.listeners import SessionListener, SessionListeners
 from pi_sdk.model_messages import to_model_messages
 from pi_sdk.queues import QueuedMessages, StreamingBehavior
 from pi_sdk.recording import append_agent_message
@@ -88,7 +88,7 @@ class AgentSession:
         self.model_fallback_message = model_fallback_message
         self._model = model
         self._sections = sections
-        self._listeners = Listeners()
+        self._listeners = SessionListeners()
         self._queued = QueuedMessages(agent)
         self._courses = Courses(self._listeners, self._run)
         self._closed = False

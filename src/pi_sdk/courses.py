@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pi_ai import AssistantMessage, UserMessage
 from pi_sdk.events import AgentSettledEvent
-from pi_sdk.listeners import Listeners
+from pi_sdk.listeners import SessionListeners
 
 __all__ = ("Course", "Courses")
 
@@ -36,7 +36,9 @@ class Courses:
     """Lets one course run at a time and tells its end; `run` does the work."""
 
     def __init__(
-        self, listeners: Listeners, run: Callable[[Course], Awaitable[AssistantMessage | None]]
+        self,
+        listeners: SessionListeners,
+        run: Callable[[Course], Awaitable[AssistantMessage | None]],
     ) -> None:
         self.current: Course | None = None
         self._listeners = listeners

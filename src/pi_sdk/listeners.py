@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TypeAlias
 
+from pi_agent.turnstile import Turnstile
 from pi_sdk.events import SessionEvent
 
-__all__ = ("Listeners", "SessionListener")
+__all__ = ("SessionListener", "SessionListeners")
 
 _log = logging.getLogger(__name__)
 
@@ -19,12 +20,12 @@ SessionListener: TypeAlias = Callable[[SessionEvent], object | Awaitable[object]
 """Called with every event, in order; awaited if it returns an awaitable. Its errors are logged."""
 
 
-class Listeners:
+class SessionListeners:
     """An ordered set of listeners, and the way an event takes through them."""
 
     def __init__(self) -> None:
         self._all: list[SessionListener] = []
-        self._turnstile = asyncio.Lock()
+        self._turnstile = Turnstile()
 
     def add(self, listener: SessionListener) -> Callable[[], bool]:
         """Add at the end, once; returns the remover, which is True the first time."""
@@ -56,8 +57,14 @@ class Listeners:
         if self.inside:
             await self._deliver(event)
             return
-        async with self._turnstile:
+        if self._turnstile.busy:
+            await self._turnstile.wait()
+        else:
+            self._turnstile.busy = True
+        try:
             await self._deliver(event)
+        finally:
+            self._turnstile.leave()
 
     async def _deliver(self, event: SessionEvent) -> None:
         delivery = _Delivery(self, _active(_delivery.get()))
@@ -97,7 +104,7 @@ class _Delivery:
 
     __slots__ = ("active", "outer", "owner")
 
-    def __init__(self, owner: Listeners, outer: _Delivery | None) -> None:
+    def __init__(self, owner: SessionListeners, outer: _Delivery | None) -> None:
         self.owner = owner
         self.outer = outer
         self.active = True

@@ -28,7 +28,7 @@ from pi_sdk.start_choice import choose_start_level, choose_start_model, record_s
 from pi_sdk.system_prompt import build_sections
 from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
-from pi_tools import ToolOptions, create_coding_tools
+from pi_tools import LocalFileOperations, ToolOptions, create_all_tools
 
 __all__ = ("AgentCreation", "create_agent")
 
@@ -92,7 +92,8 @@ def create_agent(
     What is said here wins over the settings, and the settings over the defaults.
 
     Args:
-        cwd: Where tools work and whose session it is; the session's, else the process's.
+        cwd: Where tools work and whose session it is; the session's, else the process's. It need
+            not exist here if `tool_options` has file operations of another place.
         agent_dir: Where sessions and the user's files are (settings.json, models.json, AGENTS.md,
             SYSTEM.md, APPEND_SYSTEM.md); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
@@ -200,7 +201,11 @@ def _assemble(options: _Options, place: _Place, session: SessionManager) -> Agen
     cwd, settings = place.cwd, place.settings.current
     models = options.models or _user_models(place.agent_dir)
     tools = select_tools(
-        create_coding_tools(cwd, tool_options(settings, options.tool_options, place.agent_dir)),
+        list(
+            create_all_tools(
+                cwd, tool_options(settings, options.tool_options, place.agent_dir)
+            ).values()
+        ),
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
@@ -299,7 +304,7 @@ def _working_directory(options: _Options) -> Path:
     session = options.session_manager
     if options.cwd is None and session is not None:
         cwd = Path(session.cwd)
-        if not cwd.is_dir():
+        if not cwd.is_dir() and not _works_elsewhere(options):
             raise SessionCwdError(
                 f"Stored session working directory does not exist: {cwd}\n"
                 f"Session file: {session.session_file}\n"
@@ -307,9 +312,20 @@ def _working_directory(options: _Options) -> Path:
             )
         return cwd
     cwd = Path(os.path.abspath(Path(options.cwd or ".").expanduser()))
-    if not cwd.is_dir():
+    if not cwd.is_dir() and not _works_elsewhere(options):
         raise SdkError(f"cwd: not a directory: {cwd}. Create it, or name another one.")
     return cwd
+
+
+def _works_elsewhere(options: _Options) -> bool:
+    """Whether the file tools are for another place, which may have directories we have not."""
+    given = options.tool_options or ToolOptions()
+    operations = (
+        given.get("read", {}).get("operations"),
+        given.get("edit", {}).get("operations"),
+        given.get("write", {}).get("operations"),
+    )
+    return any(one is not None and not isinstance(one, LocalFileOperations) for one in operations)
 
 
 def _require_writable(session: SessionManager) -> None:

@@ -33,9 +33,10 @@ def request_options(settings: Settings, given: StreamOptions | None) -> StreamOp
 
 
 def tool_options(settings: Settings, given: ToolOptions | None, agent_dir: Path) -> ToolOptions:
-    """The options of the built-in tools; programs of the agent directory are on bash's path."""
+    """The options of the built-in tools; programs of the agent directory come first."""
     given = given or {}
-    bash: BashToolOptions = {"bin_dir": agent_dir / "bin"}
+    bin_dir = agent_dir / "bin"
+    bash: BashToolOptions = {"bin_dir": bin_dir}
     if settings.shell_path:
         bash["shell_path"] = settings.shell_path
     if settings.shell_command_prefix:
@@ -45,6 +46,8 @@ def tool_options(settings: Settings, given: ToolOptions | None, agent_dir: Path)
         **given,
         "bash": {**bash, **given.get("bash", {})},
         "read": {**read, **given.get("read", {})},
+        "grep": {"bin_dir": bin_dir, **given.get("grep", {})},
+        "find": {"bin_dir": bin_dir, **given.get("find", {})},
     }
 
 

@@ -12,11 +12,11 @@ from msgspec import Meta, Struct
 
 from pi_agent.types import QueueMode
 from pi_ai import Model, ThinkingLevel
+from pi_session import CompactionSettings
 
 __all__ = (
     "BranchSummarySettings",
     "CompactionOverride",
-    "CompactionSettings",
     "CompactionSettingsByModel",
     "ImageSettings",
     "ProviderRetrySettings",
@@ -38,14 +38,6 @@ class CompactionOverride(_Group, frozen=True):
 
     reserve_tokens: Count | None = None
     keep_recent_tokens: Count | None = None
-
-
-class CompactionSettings(Struct, frozen=True, kw_only=True):
-    """How the sessions of one model are compacted; `enabled` is about doing so unasked."""
-
-    enabled: bool = True
-    reserve_tokens: int = 16_384
-    keep_recent_tokens: int = 20_000
 
 
 class CompactionSettingsByModel(_Group, frozen=True):

@@ -3,9 +3,39 @@
 Needs neither an agent loop nor a provider.
 """
 
+from pi_session.branch_summary import (
+    BranchEntries,
+    BranchPreparation,
+    BranchSummary,
+    collect_entries_for_branch_summary,
+    generate_branch_summary,
+    prepare_branch_entries,
+)
 from pi_session.branches import Branch, BranchDiff
 from pi_session.codec import parse_session_entries
+from pi_session.compaction import (
+    CompactionPreparation,
+    CompactionResult,
+    compact,
+    compact_session,
+    explain_nothing_to_compact,
+    prepare_compaction,
+)
+from pi_session.compaction_settings import (
+    CompactionSettings,
+    fit_settings_to_window,
+    resolve_compaction_settings,
+)
+from pi_session.compaction_triggers import (
+    CompactionTrigger,
+    OverflowKind,
+    explain_failed_recovery,
+    find_compaction_trigger,
+    find_overflow,
+    rearms_recovery,
+)
 from pi_session.convert import bash_execution_text, convert_to_llm, serialize_conversation
+from pi_session.cut_points import CutPoint, find_cut_point
 from pi_session.entries import (
     BranchSummaryEntry,
     CompactionEntry,
@@ -24,6 +54,8 @@ from pi_session.entries import (
     UsageEntry,
 )
 from pi_session.errors import (
+    CompactionError,
+    CompactionSettingsError,
     ContextEditError,
     EntryNotFoundError,
     SessionConflictError,
@@ -31,8 +63,20 @@ from pi_session.errors import (
     SessionFormatError,
     SessionIdError,
     SessionLockedError,
+    SessionMovedError,
     SessionReadOnlyError,
+    SummaryError,
 )
+from pi_session.estimation import (
+    ContextUsage,
+    TokenEstimates,
+    estimate_context_tokens,
+    estimate_projected_context_tokens,
+    estimate_tokens,
+    get_context_usage,
+    should_compact,
+)
+from pi_session.file_tracking import FileLists, FileOperations
 from pi_session.listing import (
     SessionInfo,
     find_most_recent_session,
@@ -50,6 +94,13 @@ from pi_session.messages import (
     CustomMessage,
     SessionMessage,
 )
+from pi_session.navigation import (
+    NavigationResult,
+    NavigationTarget,
+    navigate_session,
+    resolve_navigation,
+)
+from pi_session.oversize import PlannedEdit, find_oversized_results
 from pi_session.projection import (
     ProjectedEntry,
     Projection,
@@ -62,27 +113,46 @@ from pi_session.projection import (
     replay_system_messages,
 )
 from pi_session.stats import SessionStats, UsageRow, session_stats
+from pi_session.summarizing import AskModel, Summarizer
 from pi_session.tree import TreeNode
 
 __all__ = (
+    "AskModel",
     "BashExecutionMessage",
     "Branch",
     "BranchDiff",
+    "BranchEntries",
+    "BranchPreparation",
+    "BranchSummary",
     "BranchSummaryEntry",
     "BranchSummaryMessage",
     "CompactionEntry",
+    "CompactionError",
+    "CompactionPreparation",
+    "CompactionResult",
+    "CompactionSettings",
+    "CompactionSettingsError",
     "CompactionSummaryMessage",
+    "CompactionTrigger",
     "ContextEditEntry",
     "ContextEditError",
+    "ContextUsage",
     "CustomEntry",
     "CustomMessage",
     "CustomMessageEntry",
+    "CutPoint",
     "Entry",
     "EntryNotFoundError",
     "EntryView",
+    "FileLists",
+    "FileOperations",
     "LabelEntry",
     "MessageEntry",
     "ModelChangeEntry",
+    "NavigationResult",
+    "NavigationTarget",
+    "OverflowKind",
+    "PlannedEdit",
     "ProjectedEntry",
     "Projection",
     "SessionConflictError",
@@ -97,9 +167,13 @@ __all__ = (
     "SessionManager",
     "SessionMessage",
     "SessionModel",
+    "SessionMovedError",
     "SessionReadOnlyError",
     "SessionStats",
+    "Summarizer",
+    "SummaryError",
     "ThinkingLevelChangeEntry",
+    "TokenEstimates",
     "TreeNode",
     "UnknownEntry",
     "UsageEntry",
@@ -109,17 +183,39 @@ __all__ = (
     "build_projection",
     "build_session_context",
     "build_transcript",
+    "collect_entries_for_branch_summary",
+    "compact",
+    "compact_session",
     "convert_to_llm",
     "default_session_dir",
+    "estimate_context_tokens",
+    "estimate_projected_context_tokens",
+    "estimate_tokens",
+    "explain_failed_recovery",
+    "explain_nothing_to_compact",
+    "find_compaction_trigger",
+    "find_cut_point",
     "find_most_recent_session",
+    "find_overflow",
+    "find_oversized_results",
     "find_session_by_id",
+    "fit_settings_to_window",
+    "generate_branch_summary",
+    "get_context_usage",
     "list_all_sessions",
     "list_sessions",
+    "navigate_session",
     "parse_session_entries",
+    "prepare_branch_entries",
+    "prepare_compaction",
     "read_session_info",
+    "rearms_recovery",
     "replay_system_messages",
     "resolve_agent_dir",
+    "resolve_compaction_settings",
+    "resolve_navigation",
     "serialize_conversation",
     "session_stats",
     "sessions_root",
+    "should_compact",
 )

@@ -6,7 +6,9 @@ Source: session spec, section 13.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
+from pi_ai.estimate import utf16_len
 from pi_ai.json_text import js_json
 from pi_ai.transcript import content_text
 from pi_ai.types import (
@@ -25,8 +27,14 @@ from pi_session.messages import (
     CustomMessage,
     SessionMessage,
 )
+from pi_session.shortening import head_of
 
-__all__ = ("bash_execution_text", "convert_to_llm", "serialize_conversation")
+__all__ = (
+    "bash_execution_text",
+    "conversation_parts",
+    "convert_to_llm",
+    "serialize_conversation",
+)
 
 _BRANCH_PREFACE = (
     "The conversation followed another branch for a while and then came back to this point. "
@@ -35,6 +43,7 @@ _BRANCH_PREFACE = (
 _COMPACTION_PREFACE = (
     "The earlier part of this conversation was compacted into the following summary:"
 )
+_MODEL_MESSAGES = frozenset({SystemMessage, UserMessage, AssistantMessage, ToolResultMessage})
 _TOOL_RESULT_LIMIT = 2000
 """How much of a tool result goes into a summary request, in UTF-16 units."""
 
@@ -46,9 +55,10 @@ def convert_to_llm(messages: Iterable[SessionMessage]) -> list[Message]:
     """
     converted: list[Message] = []
     for message in messages:
+        if type(message) in _MODEL_MESSAGES:  # nearly all, at every request again
+            converted.append(cast("Message", message))
+            continue
         match message:
-            case SystemMessage() | UserMessage() | AssistantMessage() | ToolResultMessage():
-                converted.append(message)
             case BashExecutionMessage():
                 if not message.exclude_from_context:
                     converted.append(_user(bash_execution_text(message), message.timestamp))
@@ -64,6 +74,8 @@ def convert_to_llm(messages: Iterable[SessionMessage]) -> list[Message]:
             case CompactionSummaryMessage():
                 text = f"{_COMPACTION_PREFACE}\n\n<summary>\n{message.summary}\n</summary>"
                 converted.append(_user(text, message.timestamp))
+            case _:
+                converted.append(message)
     return converted
 
 
@@ -89,6 +101,11 @@ def bash_execution_text(message: BashExecutionMessage) -> str:
 
 def serialize_conversation(messages: Iterable[Message]) -> str:
     """The conversation as text: user and assistant texts, tool calls, shortened results."""
+    return "\n\n".join(conversation_parts(messages))
+
+
+def conversation_parts(messages: Iterable[Message]) -> list[str]:
+    """The paragraphs of `serialize_conversation`."""
     parts: list[str] = []
     for message in messages:
         match message:
@@ -102,7 +119,7 @@ def serialize_conversation(messages: Iterable[Message]) -> str:
                     parts.append(f"[Tool result]: {_shortened(text)}")
             case SystemMessage():
                 pass
-    return "\n\n".join(parts)
+    return parts
 
 
 def _assistant_parts(message: AssistantMessage) -> Iterable[str]:
@@ -119,14 +136,7 @@ def _call_text(call: ToolCall) -> str:
 
 
 def _shortened(text: str) -> str:
-    if len(text) <= _TOOL_RESULT_LIMIT // 2:
-        return text
-    units = text.encode("utf-16-le", "surrogatepass")
-    left = len(units) // 2 - _TOOL_RESULT_LIMIT
+    left = utf16_len(text) - _TOOL_RESULT_LIMIT
     if left <= 0:
         return text
-    end = _TOOL_RESULT_LIMIT * 2
-    if 0xD8 <= units[end - 1] < 0xDC:  # the first half of a pair
-        end -= 2
-    kept = units[:end].decode("utf-16-le", "surrogatepass")
-    return f"{kept}\n\n[... {left} more characters truncated]"
+    return f"{head_of(text, _TOOL_RESULT_LIMIT)}\n\n[... {left} more characters truncated]"

@@ -8,6 +8,10 @@
   * EntryNotFoundError      no entry has this id (also LookupError)
   * ContextEditError        the edit's target or replacement does not fit (also ValueError)
   * SessionIdError          an id that cannot be part of a file name (also ValueError)
+  * SessionMovedError       the branch changed while a summary of it was written
+  * CompactionError         there is nothing to compact
+  * SummaryError            the model gave no summary that can be used
+  * CompactionSettingsError  a setting is not what it should be (also ValueError)
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from pathlib import Path
 from pi_ai.errors import PiError
 
 __all__ = (
+    "CompactionError",
+    "CompactionSettingsError",
     "ContextEditError",
     "EntryNotFoundError",
     "SessionConflictError",
@@ -24,7 +30,9 @@ __all__ = (
     "SessionFormatError",
     "SessionIdError",
     "SessionLockedError",
+    "SessionMovedError",
     "SessionReadOnlyError",
+    "SummaryError",
 )
 
 
@@ -81,3 +89,23 @@ class SessionIdError(SessionError, ValueError):
             "Session id must be non-empty, contain only alphanumeric characters, '-', '_', and "
             "'.', and start and end with an alphanumeric character"
         )
+
+
+class SessionMovedError(SessionError):
+    """The branch was left or compacted while a summary of it was written. Nothing was appended."""
+
+
+class CompactionError(SessionError):
+    """There is nothing to compact."""
+
+
+class SummaryError(SessionError):
+    """A summary failed, was cut short or is empty. Nothing was appended."""
+
+
+class CompactionSettingsError(SessionError, ValueError):
+    """The setting `field` has the wrong value."""
+
+    def __init__(self, field: str, found: str, expected: str) -> None:
+        super().__init__(f"Invalid {field} setting: {found}. Expected {expected}.")
+        self.field = field

@@ -6,18 +6,18 @@ Files that cannot be read, or are no sessions, are passed over. Source: session 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from pi_ai.abort import AbortSignal
-from pi_ai.json_text import parse_json
+from pi_ai.json_text import js_json_bytes, parse_json
 from pi_ai.types import JsonObject, JsonValue
 from pi_session.codec import parse_lines, read_header
-from pi_session.entries import Entry, SessionHeader
+from pi_session.entries import SessionHeader
 from pi_session.locations import (
     default_session_dir,
     expand_path,
@@ -41,6 +41,8 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 _PROBE_BYTES = 1 << 20
 """How far into a file its header is looked for."""
+_END_OF_TIME_MS = 8.64e15
+"""The last moment that upstream's dates can hold."""
 
 
 class SessionInfo(Struct):
@@ -179,14 +181,23 @@ def _probe_header(path: Path) -> SessionHeader | None:
     """The header, if it ends within the first MiB."""
     try:
         with path.open("rb") as file:
-            left = _PROBE_BYTES
-            while left > 0 and (line := file.readline(left)):
-                left -= len(line)
-                parsed = parse_lines([line]).entries
-                if parsed:
-                    return read_header(parsed[0])
+            return _first_header(_lines_within(file, _PROBE_BYTES))
     except OSError:
-        pass
+        return None
+
+
+def _lines_within(file: BinaryIO, left: int) -> Iterator[bytes]:
+    while left > 0 and (line := file.readline(left)):
+        left -= len(line)
+        yield line
+
+
+def _first_header(lines: Iterable[bytes]) -> SessionHeader | None:
+    """The header that the first line with a JSON object is; None if it is none."""
+    for line in lines:
+        entries = parse_lines([line]).entries
+        if entries:
+            return read_header(entries[0])
     return None
 
 
@@ -217,34 +228,39 @@ def _sorted(infos: list[SessionInfo]) -> list[SessionInfo]:
 # --- what a session is about ------------------------------------------------------------------
 
 
-class _Block(Struct):
+class _Block(Struct, gc=False):
     type: str = ""
     text: str = ""
 
 
-class _Message(Struct):
+_Content: TypeAlias = str | list[_Block] | None
+
+
+class _Message(Struct, gc=False):
     role: str = ""
-    content: str | list[_Block] | UnsetType | None = UNSET
+    content: Raw | UnsetType = UNSET
     timestamp: int | float | None = None
 
 
-class _Line(Struct):
+class _Line(Struct, gc=False):
     type: str = ""
+    timestamp: str = ""
     name: str | None = None
     message: _Message | None = None
 
 
 _read_line = msgspec.json.Decoder(_Line).decode
+_read_content = msgspec.json.Decoder(_Content).decode
 
 
 def read_session_info(path: Path) -> SessionInfo | None:
     """What the session in `path` is about; None if it is none or cannot be read."""
     try:
         mtime_ms = path.stat().st_mtime_ns // 1_000_000
-        entries = parse_lines(read_lines(path)).entries
+        lines = read_lines(path)
     except OSError:
         return None
-    header = read_header(entries[0]) if entries else None
+    header = _first_header(lines)
     if header is None:
         return None
     name: str | None = None
@@ -252,12 +268,10 @@ def read_session_info(path: Path) -> SessionInfo | None:
     modified: float = 0
     first = ""
     texts: list[str] = []
-    for entry in entries:
-        if entry.type not in {"message", "session_info"}:
-            continue
-        line = _listed(entry)
-        if entry.type == "session_info":
+    for line in map(_listed, lines):
+        if line.type == "session_info":
             name = line.name
+        if line.type != "message":
             continue
         count += 1
         message = line.message
@@ -266,8 +280,8 @@ def read_session_info(path: Path) -> SessionInfo | None:
         if message.content is UNSET:
             continue
         written = message.timestamp
-        if written is None:
-            written = parse_timestamp(entry.timestamp) or 0
+        if written is None or not abs(written) < _END_OF_TIME_MS:
+            written = parse_timestamp(line.timestamp) or 0
         modified = max(modified, written)
         text = _text(message.content)
         if text:
@@ -289,46 +303,58 @@ def read_session_info(path: Path) -> SessionInfo | None:
     )
 
 
-def _text(content: str | list[_Block] | None) -> str:
-    if isinstance(content, list):
-        return " ".join(block.text for block in content if block.type == "text")
-    return content or ""
-
-
-def _listed(entry: Entry) -> _Line:
+def _listed(line: bytes) -> _Line:
+    """What a list wants to know of a line; one without type if it is no JSON object."""
     try:
-        return _read_line(entry.line)
+        return _read_line(line)
     except (ValueError, RecursionError):
-        return _listed_leniently(entry)
+        return _listed_leniently(line)
 
 
-def _listed_leniently(entry: Entry) -> _Line:
+def _listed_leniently(line: bytes) -> _Line:
     """As above for lines with lone surrogates, or parts of another type than they should be."""
+    entry = next(iter(parse_lines([line]).entries), None)
+    if entry is None:
+        return _Line()
     try:
-        record: JsonValue = parse_json(entry.line)
+        record = entry.raw
     except (ValueError, RecursionError):
         return _Line(entry.type)
     name: JsonValue = record.get("name")
-    line = _Line(entry.type, name if isinstance(name, str) else None)
+    found = _Line(entry.type, entry.timestamp, name if isinstance(name, str) else None)
     message: JsonValue = record.get("message")
     if isinstance(message, dict):
         fields = cast("JsonObject", message)
         timestamp = fields.get("timestamp")
-        line.message = _Message(
+        found.message = _Message(
             str(fields.get("role")),
-            _lenient_content(fields["content"]) if "content" in fields else UNSET,
+            Raw(js_json_bytes(fields["content"])) if "content" in fields else UNSET,
             timestamp if isinstance(timestamp, int | float) else None,
         )
-    return line
+    return found
 
 
-def _lenient_content(content: JsonValue) -> str | list[_Block] | None:
+def _text(content: Raw) -> str:
+    """The text of a user's or an assistant's content, as far as it can be read."""
+    try:
+        read: _Content = _read_content(content)
+    except (ValueError, RecursionError):
+        try:
+            read = _lenient_content(parse_json(bytes(content)))
+        except (ValueError, RecursionError):
+            return ""
+    if isinstance(read, list):
+        return " ".join(block.text for block in read if block.type == "text")
+    return read or ""
+
+
+def _lenient_content(content: JsonValue) -> _Content:
     if isinstance(content, str):
         return content
     blocks: list[_Block] = []
     for item in cast("list[Any]", content) if isinstance(content, list) else ():
         try:
             blocks.append(msgspec.convert(item, _Block))
-        except msgspec.ValidationError:
+        except ValueError:  # another type; or lone surrogates in a key
             continue
     return blocks

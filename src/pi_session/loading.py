@@ -69,8 +69,9 @@ def open_for_writing(
 ) -> tuple[SessionFile | None, LoadedSession | None]:
     """Lock and read a file; migrate it in place if it is of an older format.
 
-    The first is None if the file may not be written or its format is newer than ours, the second
-    if it is empty. Raises OSError, `SessionLockedError` or `SessionFormatError`.
+    The first is None if the file may not be written, if it may not be replaced by its migrated
+    form, or if its format is newer than ours; the second if it is empty. Raises OSError,
+    `SessionLockedError` or `SessionFormatError`.
     """
     try:
         file = SessionFile.open(path, durable=durable)
@@ -80,15 +81,26 @@ def open_for_writing(
         raise
     try:
         loaded = _parse_file(file.read_lines(), path)
+        writable = loaded is None or loaded.version <= CURRENT_VERSION
         if loaded is not None and loaded.migrated:
-            file.replace(dump_entries(loaded.entries), keep_backup=loaded.malformed > 0)
+            writable = _replace(file, loaded)
     except BaseException:
         file.close()
         raise
-    if loaded is not None and loaded.version > CURRENT_VERSION:
+    if not writable:
         file.close()
-        return None, loaded
-    return file, loaded
+    return file if writable else None, loaded
+
+
+def _replace(file: SessionFile, loaded: LoadedSession) -> bool:
+    """Write the migrated session; False if the directory may not be written."""
+    try:
+        file.replace(dump_entries(loaded.entries), keep_backup=loaded.malformed > 0)
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            return False
+        raise
+    return True
 
 
 def _parse_file(lines: list[bytes], path: Path) -> LoadedSession | None:

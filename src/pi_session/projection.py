@@ -7,13 +7,13 @@ Source: session spec, section 10.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 
 from pi_ai.transcript import get_current_system_message
 from pi_ai.types import AssistantMessage, SystemMessage
-from pi_session.collector import paused_collector
 from pi_session.entries import (
     BranchSummaryEntry,
     CompactionEntry,
@@ -46,6 +46,10 @@ __all__ = (
     "replay_system_messages",
     "walk_path",
 )
+
+
+_MODEL_TYPES = frozenset({"message", "model_change"})
+_REBUILDING_TYPES = frozenset({"compaction", "context_edit"})
 
 
 class SessionModel(NamedTuple):
@@ -85,14 +89,25 @@ class Projection(Struct):
 def walk_path(by_id: Mapping[str, Entry], leaf_id: str | None) -> list[Entry]:
     """Root to leaf. Ends silently at a missing parent, and where a cycle closes."""
     path: list[Entry] = []
-    visited: set[str] = set()
-    current = by_id.get(leaf_id) if leaf_id is not None else None
-    while current is not None and current.id not in visited:
-        visited.add(current.id)
-        path.append(current)
-        current = by_id.get(current.parent_id) if current.parent_id is not None else None
+    current = leaf_id
+    while current is not None and (entry := by_id.get(current)) is not None:
+        path.append(entry)
+        current = entry.parent_id
+        if len(path) > len(by_id):  # only a cycle has more steps than there are entries
+            del path[_cycle_length(path) :]
+            break
     path.reverse()
     return path
+
+
+def _cycle_length(path: Sequence[Entry]) -> int:
+    """How many steps there are before one that was taken already."""
+    visited: set[str] = set()
+    for entry in path:
+        if entry.id in visited:
+            break
+        visited.add(entry.id)
+    return len(visited)
 
 
 def find_branch(entries: Iterable[Entry], leaf_id: str | UnsetType | None = UNSET) -> list[Entry]:
@@ -125,29 +140,14 @@ def build_context_entries(path: Sequence[Entry]) -> list[Entry]:
 
 def build_projection(path: Sequence[Entry]) -> Projection:
     """What the model sees at the end of `path`, entry by entry."""
-    selected = build_context_entries(path)
-    edits: dict[str, ContextEditEntry] = {}
-    for entry in selected:
-        if entry.type == "context_edit" and isinstance(edit := entry.view, ContextEditEntry):
-            edits[edit.target_id] = edit
-    projection = Projection([], [])
-    with paused_collector():
-        for index, entry in enumerate(selected):
-            messages = _entry_messages(entry, first=index == 0)
-            if entry.id in edits:
-                messages = _edited(entry, messages, edits[entry.id])
-            projection.entries.append(ProjectedEntry(entry, messages))
-            projection.messages.extend(messages)
-    _find_settings(projection, path)
-    return projection
+    return ProjectionCache().projection(path)
 
 
 def build_session_context(
     entries: Sequence[Entry], leaf_id: str | UnsetType | None = UNSET
 ) -> SessionContext:
     """Messages, thinking level and model at `leaf_id`, which `find_branch` explains."""
-    projection = build_projection(find_branch(entries, leaf_id))
-    return SessionContext(projection.messages, projection.thinking_level, projection.model)
+    return ProjectionCache().context(find_branch(entries, leaf_id))
 
 
 def build_transcript(path: Iterable[Entry]) -> list[SessionMessage]:
@@ -155,8 +155,8 @@ def build_transcript(path: Iterable[Entry]) -> list[SessionMessage]:
 
     Compaction summaries are left out: what they stand for is there itself.
     """
-    with paused_collector():
-        return [message for entry in path for message in _entry_messages(entry, first=False)]
+    Entry.read_messages(path)
+    return [message for entry in path for message in _entry_messages(entry, first=False)]
 
 
 def replay_system_messages(messages: Iterable[SessionMessage]) -> SystemMessage | None:
@@ -166,12 +166,20 @@ def replay_system_messages(messages: Iterable[SessionMessage]) -> SystemMessage 
     )
 
 
+def _find_edits(selected: Iterable[Entry]) -> dict[str, ContextEditEntry]:
+    """The last edit of each target."""
+    return {
+        edit.target_id: edit
+        for entry in selected
+        if entry.type == "context_edit" and isinstance(edit := entry.view, ContextEditEntry)
+    }
+
+
 def _entry_messages(entry: Entry, *, first: bool) -> tuple[SessionMessage, ...]:
-    view = entry.view
-    if isinstance(view, MessageEntry):  # nearly all are, and matching classes takes longer
-        return (view.message,)
-    match view:
-        case CustomMessageEntry():
+    match entry.view:
+        case MessageEntry(message=message):
+            return (message,)
+        case CustomMessageEntry() as view:
             return (
                 CustomMessage(
                     custom_type=view.custom_type,
@@ -185,7 +193,7 @@ def _entry_messages(entry: Entry, *, first: bool) -> tuple[SessionMessage, ...]:
             return (
                 BranchSummaryMessage(summary=summary, from_id=from_id, timestamp=_time_ms(entry)),
             )
-        case CompactionEntry() if first:
+        case CompactionEntry() as view if first:
             summary = CompactionSummaryMessage(
                 summary=view.summary, tokens_before=view.tokens_before, timestamp=_time_ms(entry)
             )
@@ -219,70 +227,105 @@ def _time_ms(entry: Entry) -> int:
 # --- settings ---------------------------------------------------------------------------------
 
 
-def _find_settings(projection: Projection, path: Sequence[Entry]) -> None:
-    """Set level and model from the whole path; reads it backwards, as the last one counts."""
+def _find_settings(path: Sequence[Entry]) -> tuple[str | None, SessionModel | None]:
+    """Level and model of the whole path; reads it backwards, as the last one counts."""
     level: str | None = None
     model: SessionModel | None = None
     for entry in reversed(path):
-        if level is None:
+        if level is None and entry.type == "thinking_level_change":
             level = _level_of(entry)
-        if model is None:
+        elif model is None and entry.type in _MODEL_TYPES:
             model = _model_of(entry)
         if level is not None and model is not None:
             break
-    projection.thinking_level = level or "off"
-    projection.model = model
+    return level, model
 
 
 def _level_of(entry: Entry) -> str | None:
-    if entry.type != "thinking_level_change":
-        return None
     view = entry.view
     return view.thinking_level if isinstance(view, ThinkingLevelChangeEntry) else None
 
 
 def _model_of(entry: Entry) -> SessionModel | None:
-    if entry.type not in {"message", "model_change"}:
+    if entry.type == "message":
+        message = entry.message
+        if isinstance(message, AssistantMessage):
+            return SessionModel(message.provider, message.model)
         return None
-    match entry.view:
-        case ModelChangeEntry(provider=provider, model_id=model_id):
-            return SessionModel(provider, model_id)
-        case MessageEntry(message=AssistantMessage(provider=provider, model=model_id)):
-            return SessionModel(provider, model_id)
-        case _:
-            return None
+    view = entry.view
+    return (
+        SessionModel(view.provider, view.model_id) if isinstance(view, ModelChangeEntry) else None
+    )
+
+
+# --- keeping it -------------------------------------------------------------------------------
 
 
 class ProjectionCache:
-    """The projection of a growing path. `clear()` when the path changes in any other way."""
+    """The projection of a growing path. `clear()` when the path changes in any other way.
 
-    __slots__ = ("_covered", "_projection")
+    It holds the messages and how many of them each entry has; the pairs of entry and messages
+    are made when asked for, as requests need the messages alone.
+    """
+
+    __slots__ = ("_context", "_counts", "_covered", "_selected")
 
     def __init__(self) -> None:
-        self._projection: Projection | None = None
-        self._covered = 0
+        self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self._projection = None
+        self._context = SessionContext([], "off", None)
+        self._selected: list[Entry] = []
+        self._counts = bytearray()
         self._covered = 0
 
-    def update(self, path: Sequence[Entry]) -> Projection:
-        """The projection of `path`; the caller must not change it.
+    def context(self, path: Sequence[Entry]) -> SessionContext:
+        """What the model sees at the end of `path`; the caller must not change it.
 
         Entries behind the last call's are added one by one, unless a compaction or context edit
         among them changes what came before.
         """
-        projection = self._projection
         new = path[self._covered :]
+        if not new:
+            return self._context
+        if self._covered and any(entry.type in _REBUILDING_TYPES for entry in new):
+            self.clear()
+            new = path
+        if self._covered:
+            self._take(new, {})
+        else:
+            selected = build_context_entries(path)
+            self._take(selected, _find_edits(selected))
+        level, model = _find_settings(new)
+        self._context.thinking_level = level or self._context.thinking_level
+        self._context.model = model or self._context.model
         self._covered = len(path)
-        if projection is None or any(e.type in {"compaction", "context_edit"} for e in new):
-            projection = self._projection = build_projection(path)
-            return projection
-        for entry in new:
-            messages = _entry_messages(entry, first=False)
-            projection.entries.append(ProjectedEntry(entry, messages))
-            projection.messages.extend(messages)
-            projection.thinking_level = _level_of(entry) or projection.thinking_level
-            projection.model = _model_of(entry) or projection.model
-        return projection
+        return self._context
+
+    def projection(self, path: Sequence[Entry]) -> Projection:
+        """The same, entry by entry; the lists are the caller's."""
+        context = self.context(path)
+        messages = iter(context.messages)
+        pairs = [
+            ProjectedEntry(entry, tuple(islice(messages, count)))
+            for entry, count in zip(self._selected, self._counts, strict=True)
+        ]
+        return Projection(pairs, list(context.messages), context.thinking_level, context.model)
+
+    def _take(self, selected: Sequence[Entry], edits: Mapping[str, ContextEditEntry]) -> None:
+        Entry.read_messages(selected)
+        messages = self._context.messages
+        for entry in selected:
+            first = not self._counts
+            if entry.id in edits:
+                found = _edited(entry, _entry_messages(entry, first=first), edits[entry.id])
+            elif (message := entry.message) is not None:  # nearly all are
+                messages.append(message)
+                self._counts.append(1)
+                continue
+            else:
+                found = _entry_messages(entry, first=first)
+            messages.extend(found)
+            self._counts.append(len(found))
+        self._selected += selected

@@ -95,7 +95,7 @@ class SessionFile:
         return lines
 
     def read_new_lines(self) -> list[bytes]:
-        """Lines that another program appended since.
+        """Whole lines that another program appended since; one it still writes is told by `append`.
 
         Raises `SessionConflictError` if the file is no longer the one that was opened, or is
         shorter than it was.
@@ -112,7 +112,11 @@ class SessionFile:
         if status.st_size == self.size:
             return []
         lines = split_lines(_read_range(descriptor, self.size, status.st_size))
+        unfinished = bool(lines) and not lines[-1].endswith(b"\n")
+        if unfinished:
+            lines.pop()
         self._advance(lines)
+        self._ends_line = not unfinished
         return lines
 
     def append(self, data: bytes) -> list[bytes]:
@@ -148,20 +152,23 @@ class SessionFile:
         """
         old = self._open_descriptor()
         target = self.path.resolve()  # a link stays a link
-        if keep_backup:
-            _free_backup_name(target).write_bytes(target.read_bytes())
+        backup = _free_backup_name(target) if keep_backup else None
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
         file = SessionFile.create(temporary, data, durable=True)
         try:
+            if backup is not None:
+                backup.write_bytes(target.read_bytes())
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             if sys.platform == "win32":  # open files cannot be renamed there
                 file.close()
                 self.close()
             os.replace(temporary, target)
+            backup = None
             _sync_directory(target.parent)
         except BaseException:
             file.close()
-            temporary.unlink(missing_ok=True)
+            for unfinished in filter(None, (temporary, backup)):
+                unfinished.unlink(missing_ok=True)
             raise
         if sys.platform == "win32":
             file = SessionFile.open(self.path)

@@ -20,7 +20,7 @@ from pi_tools.paths import absolute_cwd, working_directory
 from pi_tools.process import CommandAbortedError, CommandTimeoutError
 from pi_tools.truncate import DEFAULT_MAX_BYTES, DEFAULT_MAX_LINES
 
-__all__ = ("BashSpawn", "create_bash_tool")
+__all__ = ("SESSION_VARIABLES", "BashSpawn", "create_bash_tool")
 
 _DESCRIPTION = (
     "Run a bash command in the working directory; gives what it prints to stdout and stderr. Only "
@@ -43,13 +43,15 @@ _GUIDELINE = (
     "In bash, the variables PI_PROVIDER, PI_MODEL, PI_REASONING_LEVEL, PI_SESSION_ID and "
     "PI_SESSION_FILE tell the current model and session."
 )
-_SESSION_VARIABLES = (
+SESSION_VARIABLES = (
     "PI_SESSION_ID",
     "PI_SESSION_FILE",
     "PI_PROVIDER",
     "PI_MODEL",
     "PI_REASONING_LEVEL",
 )
+"""What tells a command about its session and model: never inherited."""
+
 _UPDATE_SECONDS = 0.1
 
 
@@ -157,7 +159,7 @@ class _BashTool(Struct, frozen=True, kw_only=True):
             path = env.get("PATH", os.defpath)
             if self.bin_dir not in path.split(os.pathsep):
                 env["PATH"] = f"{self.bin_dir}{os.pathsep}{path}"
-        for name in _SESSION_VARIABLES:
+        for name in SESSION_VARIABLES:
             env.pop(name, None)
         if self.expose_session_environment:
             model = ctx.model
@@ -168,7 +170,7 @@ class _BashTool(Struct, frozen=True, kw_only=True):
                 None if model is None else model.id,
                 ctx.thinking_level,
             )
-            env.update((n, v) for n, v in zip(_SESSION_VARIABLES, values, strict=True) if v)
+            env.update((n, v) for n, v in zip(SESSION_VARIABLES, values, strict=True) if v)
         return env
 
 

@@ -9,7 +9,10 @@ from typing import TypedDict
 from pi_agent.types import AgentTool
 from pi_tools.bash import BashSpawn, create_bash_tool
 from pi_tools.edit import create_edit_tool
+from pi_tools.find import create_find_tool
+from pi_tools.grep import create_grep_tool
 from pi_tools.images import ImageResizeOptions
+from pi_tools.ls import create_ls_tool
 from pi_tools.operations import (
     BashOperations,
     EditOperations,
@@ -17,23 +20,36 @@ from pi_tools.operations import (
     WriteOperations,
 )
 from pi_tools.read import create_read_tool
+from pi_tools.search_operations import FindOperations, GrepOperations, LsOperations
+from pi_tools.search_program import SearchEngine
 from pi_tools.write import create_write_tool
 
 __all__ = (
+    "ALL_TOOL_NAMES",
     "CODING_TOOL_NAMES",
+    "READ_ONLY_TOOL_NAMES",
     "BashToolOptions",
     "EditToolOptions",
+    "FindToolOptions",
+    "GrepToolOptions",
+    "LsToolOptions",
     "ReadToolOptions",
     "ToolOptions",
     "WriteToolOptions",
+    "create_all_tools",
     "create_coding_tools",
+    "create_read_only_tools",
     "create_tool",
 )
 
 CODING_TOOL_NAMES = ("read", "bash", "edit", "write")
 """The tools of a coding agent, in the order a model gets them."""
 
-_UNAVAILABLE = frozenset({"grep", "find", "ls"})
+READ_ONLY_TOOL_NAMES = ("read", "grep", "find", "ls")
+"""The tools of an agent that looks and changes nothing."""
+
+ALL_TOOL_NAMES = ("read", "bash", "edit", "write", "grep", "find", "ls")
+"""Every built-in tool."""
 
 
 class ReadToolOptions(TypedDict, total=False):
@@ -67,6 +83,28 @@ class BashToolOptions(TypedDict, total=False):
     bin_dir: str | os.PathLike[str] | None
 
 
+class GrepToolOptions(TypedDict, total=False):
+    """The keyword options of `create_grep_tool`."""
+
+    operations: GrepOperations | None
+    bin_dir: str | os.PathLike[str] | None
+    engine: SearchEngine
+
+
+class FindToolOptions(TypedDict, total=False):
+    """The keyword options of `create_find_tool`."""
+
+    operations: FindOperations | None
+    bin_dir: str | os.PathLike[str] | None
+    engine: SearchEngine
+
+
+class LsToolOptions(TypedDict, total=False):
+    """The keyword options of `create_ls_tool`."""
+
+    operations: LsOperations | None
+
+
 class ToolOptions(TypedDict, total=False):
     """Options of several tools, by tool name."""
 
@@ -74,6 +112,9 @@ class ToolOptions(TypedDict, total=False):
     bash: BashToolOptions
     edit: EditToolOptions
     write: WriteToolOptions
+    grep: GrepToolOptions
+    find: FindToolOptions
+    ls: LsToolOptions
 
 
 def create_tool(
@@ -81,7 +122,7 @@ def create_tool(
 ) -> AgentTool:
     """The built-in tool of that name for `cwd`, with its part of `options`.
 
-    Raises ValueError for a name that is unknown or that this version has no tool for.
+    Raises ValueError for an unknown name.
     """
     options = options or {}
     match name:
@@ -93,8 +134,12 @@ def create_tool(
             return create_edit_tool(cwd, **options.get("edit", {}))
         case "write":
             return create_write_tool(cwd, **options.get("write", {}))
-        case _ if name in _UNAVAILABLE:
-            raise ValueError(f"Tool {name} is not available in this version")
+        case "grep":
+            return create_grep_tool(cwd, **options.get("grep", {}))
+        case "find":
+            return create_find_tool(cwd, **options.get("find", {}))
+        case "ls":
+            return create_ls_tool(cwd, **options.get("ls", {}))
         case _:
             raise ValueError(f"Unknown tool name: {name}")
 
@@ -104,3 +149,17 @@ def create_coding_tools(
 ) -> list[AgentTool]:
     """read, bash, edit and write, bound to `cwd`."""
     return [create_tool(name, cwd, options) for name in CODING_TOOL_NAMES]
+
+
+def create_read_only_tools(
+    cwd: str | os.PathLike[str], options: ToolOptions | None = None
+) -> list[AgentTool]:
+    """read, grep, find and ls, bound to `cwd`."""
+    return [create_tool(name, cwd, options) for name in READ_ONLY_TOOL_NAMES]
+
+
+def create_all_tools(
+    cwd: str | os.PathLike[str], options: ToolOptions | None = None
+) -> dict[str, AgentTool]:
+    """Every built-in tool by its name, bound to `cwd`."""
+    return {name: create_tool(name, cwd, options) for name in ALL_TOOL_NAMES}

@@ -12,11 +12,12 @@ import errno
 import math
 import os
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from pi_agent.types import ToolError
 from pi_ai import AbortSignal
+from pi_tools.file_page import FilePage
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
 from pi_tools.os_errors import file_system_errors
 from pi_tools.process import CommandAbortedError, OnData, run_process
@@ -27,9 +28,11 @@ __all__ = (
     "BashOperations",
     "DetectsImages",
     "EditOperations",
+    "FileOperations",
     "KnowsFileSize",
     "LocalBashOperations",
     "LocalFileOperations",
+    "PagesFiles",
     "ReadOperations",
     "StreamsFiles",
     "WriteOperations",
@@ -83,6 +86,18 @@ class KnowsFileSize(Protocol):
         ...
 
 
+@runtime_checkable
+class PagesFiles(Protocol):
+    """Optional for `read`; without it all of a file comes to where its lines are counted."""
+
+    async def read_page(self, path: str, start: int, limit: int | None) -> FilePage | bytes | None:
+        """`limit` lines from line `start`, counted from 0.
+
+        Or the whole file, if that is small, or None to have it streamed.
+        """
+        ...
+
+
 class WriteOperations(Protocol):
     """What `write` needs. Calls are never cancelled halfway."""
 
@@ -108,6 +123,43 @@ class EditOperations(Protocol):
 
     async def write_file(self, path: str, data: bytes) -> None:
         """Replace the file's content."""
+        ...
+
+
+@runtime_checkable
+class FileOperations(Protocol):
+    """All that reading, writing and editing can use, in one: the local and the prefixed ones."""
+
+    async def access(self, path: str) -> None:
+        """Raise if the file cannot be read, or, for edits, written."""
+        ...
+
+    async def read_file(self, path: str) -> bytes:
+        """The whole file."""
+        ...
+
+    async def detect_image_mime_type(self, path: str) -> str | None:
+        """The MIME type if the file is an image, else None."""
+        ...
+
+    def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
+        """The file in pieces of any size."""
+        ...
+
+    async def file_size(self, path: str) -> int | None:
+        """The size in bytes, or None for what has none, such as a pipe."""
+        ...
+
+    async def mkdir(self, path: str) -> None:
+        """Make the directory and its parents; fine if it exists."""
+        ...
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Replace the file's content, or make the file."""
+        ...
+
+    async def real_path(self, path: str) -> str:
+        """`path` with every link in it resolved; it need not exist."""
         ...
 
 
@@ -147,20 +199,20 @@ class LocalFileOperations:
         await in_thread(self._access, path)
 
     async def read_file(self, path: str) -> bytes:
-        """The whole file."""
-        return await in_thread(_read_file, path)
+        """The whole of a regular file."""
+        return await in_thread(self._read_file, path)
 
     async def detect_image_mime_type(self, path: str) -> str | None:
         """What a regular file's first bytes say."""
-        return await in_thread(_sniff, path)
+        return await in_thread(self._sniff, path)
 
     async def file_size(self, path: str) -> int | None:
         """The size of a regular file."""
-        return await in_thread(_file_size, path)
+        return await in_thread(self._file_size, path)
 
     async def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
         """A regular file up to the size it has now; anything else to its end."""
-        reader = _Reader(path)
+        reader = _Reader(path, self._open)
         try:
             while not reader.at_end:
                 data = await in_thread(reader.read)
@@ -174,17 +226,78 @@ class LocalFileOperations:
 
     async def mkdir(self, path: str) -> None:
         """Make the directory and its parents."""
-        await in_thread(_make_directory, path)
+        await in_thread(self._mkdir, path)
 
     async def write_file(self, path: str, data: bytes) -> None:
         """Write in place: links are followed, mode and identity of an existing file stay."""
-        await in_thread(_write_file, path, data)
+        await in_thread(self._write_file, path, data)
+
+    async def real_path(self, path: str) -> str:
+        """`path` with every link in it resolved; it need not exist."""
+        return await in_thread(os.path.realpath, path)
+
+    # The four ways to the file system; all but these go through them.
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(path, flags, 0o666)
+
+    def _stat(self, path: str) -> os.stat_result:
+        return os.stat(path)
+
+    def _permitted(self, path: str, mode: int) -> bool:
+        return os.access(path, mode)
+
+    def _make_directories(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
 
     def _access(self, path: str) -> None:
         with file_system_errors("access", path):
-            os.stat(path)
-            if not os.access(path, self._mode):
+            self._stat(path)
+            if not self._permitted(path, self._mode):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def _read_file(self, path: str) -> bytes:
+        with file_system_errors("open", path):
+            descriptor = self._open(path, os.O_RDONLY | _OPEN_FLAGS)
+        with file_system_errors("read"):
+            try:
+                # What has no end, such as /dev/zero, cannot be had whole.
+                if stat.S_IFMT(os.fstat(descriptor).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                    raise ToolError(f"Not a regular file: {path}")
+                with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                    return file.read()
+            finally:
+                os.close(descriptor)
+
+    def _sniff(self, path: str) -> str | None:
+        with file_system_errors("open", path):
+            if not stat.S_ISREG(self._stat(path).st_mode):
+                return None
+        reader = _Reader(path, self._open)
+        try:
+            return image_mime_type(reader.read(SNIFF_BYTES))
+        finally:
+            reader.close()
+
+    def _file_size(self, path: str) -> int | None:
+        with file_system_errors("stat", path):
+            info = self._stat(path)
+        return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+    def _mkdir(self, path: str) -> None:
+        with file_system_errors("mkdir", path):
+            self._make_directories(path)
+
+    def _write_file(self, path: str, data: bytes) -> None:
+        with file_system_errors("open", path):
+            descriptor = self._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN_FLAGS)
+        try:
+            view = memoryview(data)
+            with file_system_errors("write"):
+                while view:
+                    view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
 
 
 class LocalBashOperations:
@@ -208,7 +321,7 @@ class LocalBashOperations:
     ) -> int | None:
         """See `BashOperations.exec` and `run_process`. Raises ToolError if it cannot start."""
         if timeout is not None:
-            _check_timeout(timeout)
+            check_timeout(timeout)
         if signal.aborted:
             raise CommandAbortedError
         shell = find_shell(self._shell_path)
@@ -224,7 +337,8 @@ class LocalBashOperations:
         )
 
 
-def _check_timeout(seconds: float) -> None:
+def check_timeout(seconds: float) -> None:
+    """Raise ToolError for a time limit that is none. Source: tools spec, section 7.2."""
     if not math.isfinite(seconds) or seconds <= 0:
         raise ToolError("Invalid timeout: must be a finite number of seconds")
     if seconds > _MAX_TIMEOUT_SECONDS:
@@ -233,15 +347,21 @@ def _check_timeout(seconds: float) -> None:
 
 def _check_directory(cwd: str) -> None:
     if not os.path.exists(cwd):
-        raise ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
+        raise missing_directory(cwd)
+
+
+def missing_directory(cwd: str) -> ToolError:
+    """The error for a command whose working directory does not exist."""
+    return ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
 
 
 class _Reader:
     """A file, opened by the first `read`. Close it in the end."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opener: Callable[[str, int], int]) -> None:
         self.at_end = False
         self._path = path
+        self._opener = opener
         self._descriptor: int | None = None
         self._left: int | None = None
 
@@ -263,7 +383,7 @@ class _Reader:
 
     def _open(self) -> int:
         with file_system_errors("open", self._path):
-            descriptor = os.open(self._path, os.O_RDONLY | _OPEN_FLAGS)
+            descriptor = self._opener(self._path, os.O_RDONLY | _OPEN_FLAGS)
             info = os.fstat(descriptor)
         # A file in /proc says 0 and has content all the same.
         if stat.S_ISREG(info.st_mode) and info.st_size:
@@ -274,48 +394,3 @@ class _Reader:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _read_file(path: str) -> bytes:
-    with file_system_errors("open", path):
-        descriptor = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
-    with file_system_errors("read"):
-        try:
-            with open(descriptor, "rb", buffering=0, closefd=False) as file:
-                return file.read()
-        finally:
-            os.close(descriptor)
-
-
-def _sniff(path: str) -> str | None:
-    with file_system_errors("open", path):
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return None
-    reader = _Reader(path)
-    try:
-        return image_mime_type(reader.read(SNIFF_BYTES))
-    finally:
-        reader.close()
-
-
-def _file_size(path: str) -> int | None:
-    with file_system_errors("stat", path):
-        info = os.stat(path)
-    return info.st_size if stat.S_ISREG(info.st_mode) else None
-
-
-def _make_directory(path: str) -> None:
-    with file_system_errors("mkdir", path):
-        os.makedirs(path, exist_ok=True)
-
-
-def _write_file(path: str, data: bytes) -> None:
-    with file_system_errors("open", path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN_FLAGS, 0o666)
-    try:
-        view = memoryview(data)
-        with file_system_errors("write"):
-            while view:
-                view = view[os.write(descriptor, view) :]
-    finally:
-        os.close(descriptor)

@@ -83,7 +83,10 @@ class CommandOutput:
         """Take the next piece. Returns a future to wait for if the disk does not keep up."""
         if self._closed:
             return None
-        self._take(self._decoder.decode(data))
+        if data.isascii() and not self._decoder.getstate()[0] and not self._at_start:
+            self._take_bytes(data)  # as it is: nearly all output, and a third of the time
+        else:
+            self._take(self._decoder.decode(data))
         if self._spill is not None:
             return self._spill.write(data)
         self._raw += data
@@ -133,7 +136,9 @@ class CommandOutput:
         if self._at_start:
             self._at_start = False
             text = text.removeprefix("\ufeff")
-        data = text.encode()
+        self._take_bytes(text.encode())
+
+    def _take_bytes(self, data: bytes) -> None:
         self._bytes += len(data)
         self._count_lines(data)
         self._tail += data

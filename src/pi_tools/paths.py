@@ -68,7 +68,9 @@ def resolve_read_path(path: str, cwd: str) -> str:
 
 def absolute_cwd(cwd: str | os.PathLike[str]) -> str:
     """A working directory made absolute against the process's own; `~` is the home directory."""
-    return _resolve(os.fspath(cwd), os.getcwd())
+    path = os.fspath(cwd)
+    # The process's own directory may have been deleted; it matters for relative paths only.
+    return _resolve(path, "" if os.path.isabs(_resolve(path, "")) else os.getcwd())
 
 
 def working_directory(host_cwd: Path | None, tool_cwd: str) -> str:
@@ -100,6 +102,10 @@ def _exists(path: str) -> bool:
 def _resolve(path: str, cwd: str) -> str:
     if "\0" in path:
         raise ToolError("A path cannot contain a NUL character")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ToolError(f"A path cannot contain U+{ord(path[error.start]):04X}") from error
     if sys.platform == "win32" and (drive := _DRIVE.fullmatch(path)):
         path = f"{drive[1].upper()}:\\{(drive[2] or '').replace('/', os.sep)}"
     if path == "~" or path.startswith("~/") or (os.name == "nt" and path.startswith("~\\")):

@@ -25,6 +25,7 @@ from pi_tools.uninterrupted import finish
 
 __all__ = (
     "CommandAbortedError",
+    "CommandProcess",
     "CommandTimeoutError",
     "OnData",
     "kill_running_commands",
@@ -83,20 +84,26 @@ def kill_running_commands() -> None:
 async def run_process(
     argv: Sequence[str],
     *,
-    cwd: str,
+    cwd: str | None,
     env: Mapping[str, str],
     on_data: OnData,
+    on_error_data: OnData | None = None,
     signal: AbortSignal | None = None,
     timeout: float | None = None,
     stdin: bytes | None = None,
+    watch: Callable[[asyncio.AbstractEventLoop, OnData], CommandProcess] | None = None,
 ) -> int:
     """Run a program to its end; its exit code, or 128 plus the signal that killed it.
 
-    `timeout` is in seconds. Raises CommandAbortedError, CommandTimeoutError, ToolError if the
-    program cannot be started, and whatever `on_data` raises. In each of these cases, and when
-    the task is cancelled, the whole process group is killed.
+    `on_data` takes what it prints, and its stderr too unless `on_error_data` does. `cwd` None is
+    the process's own directory; `timeout` is in seconds. `watch` makes what watches the program, a
+    `CommandProcess` by default. Raises CommandAbortedError, CommandTimeoutError, ToolError if the
+    program cannot be started, and whatever `on_data` raises. In each of these cases, and when the
+    task is cancelled, the whole process group is killed.
     """
-    process = await _start(argv, cwd, env, on_data, stdin)
+    loop = asyncio.get_running_loop()
+    process = watch(loop, on_data) if watch else CommandProcess(loop, on_data, on_error_data)
+    await _start(process, argv, cwd, env=env, stdin=stdin)
     try:
         return await process.outcome(signal, timeout)
     except BaseException:
@@ -107,27 +114,43 @@ async def run_process(
 
 
 async def _start(
-    argv: Sequence[str], cwd: str, env: Mapping[str, str], on_data: OnData, stdin: bytes | None
-) -> _Process:
-    process = _Process(asyncio.get_running_loop(), on_data)
+    process: CommandProcess,
+    argv: Sequence[str],
+    cwd: str | None,
+    *,
+    env: Mapping[str, str],
+    stdin: bytes | None,
+) -> None:
+    piped = stdin is not None or process.keeps_stdin
     try:
-        await spawn(process, argv, cwd=cwd, env=env, stdin=stdin is not None)
+        await spawn(process, argv, cwd=cwd, env=env, stdin=piped)
     except OSError as error:
         raise ToolError(f"spawn {argv[0]} {error_code(error) or 'EIO'}") from error
     except ValueError as error:
         # A NUL in the command, its directory or its environment.
         raise ToolError(f"spawn {argv[0]} EINVAL: {error}") from error
-    if stdin is not None:
-        process.write(stdin)
-    return process
+    process.begin(stdin)
 
 
-class _Process(asyncio.SubprocessProtocol):
-    """One running program: passes its output on and notices its end."""
+class CommandProcess(asyncio.SubprocessProtocol):
+    """One running program: passes its output on, notices its end and can kill it.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_data: OnData) -> None:
+    Made for one call of `run_process`. A subclass may treat stderr in another way, may know of the
+    command's end before the program ends, and may end it in another way.
+    """
+
+    keeps_stdin = False
+    """Whether standard input stays open while the program runs."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_data: OnData,
+        on_error_data: OnData | None = None,
+    ) -> None:
         self._loop = loop
         self._on_data = on_data
+        self._on_error_data = on_error_data or on_data
         self._transport: asyncio.SubprocessTransport | None = None
         self._pid = 0
         self._started = time.monotonic()
@@ -137,6 +160,7 @@ class _Process(asyncio.SubprocessProtocol):
         self._paused = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[int] = loop.create_future()
+        self._exited: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[None] = loop.create_future()
 
     # --- called by asyncio --------------------------------------------------------------------
@@ -147,10 +171,14 @@ class _Process(asyncio.SubprocessProtocol):
         _running.groups.add(self._pid)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Output has come, from stdout (1) or stderr (2)."""
+        self._pass_on(data, self._on_error_data if fd == 2 else self._on_data)
+
+    def _pass_on(self, data: bytes, sink: OnData) -> None:
         if self._ended.done():
             return
         try:
-            room = self._on_data(data)
+            room = sink(data)
         except Exception as error:  # noqa: BLE001  # raised again by outcome()
             self._ended.set_exception(error)
             return
@@ -168,19 +196,24 @@ class _Process(asyncio.SubprocessProtocol):
         assert self._transport is not None
         code = self._transport.get_returncode()
         assert code is not None
-        self._exit_code = 128 - code if code < 0 else code
-        self._exited_after = time.monotonic() - self._started
         _running.groups.discard(self._pid)
+        _settle(self._exited)
+        self._command_exited(128 - code if code < 0 else code)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _settle(self._closed)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def _command_exited(self, code: int) -> None:
+        """The command is over with that exit code; the first to say so is right."""
+        if self._exit_code is None:
+            self._exit_code = code
+            self._exited_after = time.monotonic() - self._started
         if self._open_pipes:
             self._await_silence()
         else:
             self._end()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._closed.done():
-            self._closed.set_result(None)
-
-    # --- the end ------------------------------------------------------------------------------
 
     def _await_silence(self) -> None:
         if self._timer is not None:
@@ -222,12 +255,25 @@ class _Process(asyncio.SubprocessProtocol):
 
     # --- called by run_process ----------------------------------------------------------------
 
+    def begin(self, stdin: bytes | None) -> None:
+        """The program runs and its pipes are there: give it its whole standard input."""
+        if stdin is not None:
+            self.write(stdin)
+            self.close_stdin()
+
     def write(self, data: bytes) -> None:
-        """Give the program its whole standard input."""
+        """Write to the program's standard input, which is a pipe."""
+        if (pipe := self._stdin()) is not None:
+            pipe.write(data)
+
+    def close_stdin(self) -> None:
+        """End the program's standard input, if it has one."""
+        if (pipe := self._stdin()) is not None:
+            pipe.close()
+
+    def _stdin(self) -> asyncio.WriteTransport | None:
         assert self._transport is not None
-        pipe = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
-        pipe.write(data)
-        pipe.close()
+        return cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
 
     async def outcome(self, signal: AbortSignal | None, timeout: float | None) -> int:
         """The exit code, once the command has ended; kills it on abort and timeout."""
@@ -268,12 +314,17 @@ class _Process(asyncio.SubprocessProtocol):
         assert self._transport is not None
         if self._timer is not None:
             self._timer.cancel()
-        self._transport.close()
-        await finish(asyncio.wait({self._closed}, timeout=_CLEAN_UP_SECONDS))
+        await finish(self._close(self._transport))
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()  # Seen, so that asyncio does not report it as lost.
         else:
             self._ended.cancel()
+
+    async def _close(self, transport: asyncio.SubprocessTransport) -> None:
+        # An exit code can be asked for once: by the loop, and only then by the transport.
+        await asyncio.wait({self._exited}, timeout=_CLEAN_UP_SECONDS)
+        transport.close()
+        await asyncio.wait({self._closed}, timeout=_CLEAN_UP_SECONDS)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

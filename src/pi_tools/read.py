@@ -15,6 +15,7 @@ from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
 from pi_ai import AbortError, AbortSignal, JsonObject, Model, TextContent, abort_scope
 from pi_tools.arguments import read_arguments, whole_number
 from pi_tools.binary import BINARY_SNIFF_BYTES, binary_type
+from pi_tools.file_page import FilePage
 from pi_tools.images import (
     ImageOmittedError,
     ImageResizeOptions,
@@ -26,6 +27,7 @@ from pi_tools.operations import (
     DetectsImages,
     KnowsFileSize,
     LocalFileOperations,
+    PagesFiles,
     ReadOperations,
     StreamsFiles,
 )
@@ -128,17 +130,18 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
     ) -> ToolResult:
         start = 0 if request.offset is None else whole_number(request.offset) - 1
         limit = None if request.limit is None else whole_number(request.limit)
-        window = LineWindow(start, limit)
-        head = bytearray()
-        size = 0
-        async with aclosing(self._pieces(path, signal)) as pieces:
-            async for data in pieces:
-                size += len(data)
-                if len(head) < BINARY_SNIFF_BYTES:
-                    head += data[: BINARY_SNIFF_BYTES - len(head)]
-                    if kind := binary_type(bytes(head)):
-                        return await self._describe_binary(path, kind, size)
-                window.feed(data)
+        page = None
+        if isinstance(self.operations, PagesFiles):
+            page = await self.operations.read_page(path, start, limit)
+        if isinstance(page, FilePage):
+            window = page
+            if kind := binary_type(page.head):
+                return await self._describe_binary(path, kind, len(page.head))
+        else:
+            window = LineWindow(start, limit)
+            async with aclosing(self._pieces(path, signal, page)) as pieces:
+                if binary := await self._fill(window, path, pieces):
+                    return binary
         cut = window.finish()
         if window.remaining_lines < 0 or start >= window.total_lines:
             raise ToolError(
@@ -149,7 +152,27 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
             return ToolResult.text(text)
         return ToolResult([TextContent(text)], details={"truncation": cut.stored()})
 
-    async def _pieces(self, path: str, signal: AbortSignal) -> AsyncGenerator[bytes]:
+    async def _fill(
+        self, window: LineWindow, path: str, pieces: AsyncIterator[bytes]
+    ) -> ToolResult | None:
+        """Pass the file through `window`; the result instead, if the file is binary."""
+        head = bytearray()
+        size = 0
+        async for data in pieces:
+            size += len(data)
+            if len(head) < BINARY_SNIFF_BYTES:
+                head += data[: BINARY_SNIFF_BYTES - len(head)]
+                if kind := binary_type(bytes(head)):
+                    return await self._describe_binary(path, kind, size)
+            window.feed(data)
+        return None
+
+    async def _pieces(
+        self, path: str, signal: AbortSignal, whole: bytes | None
+    ) -> AsyncGenerator[bytes]:
+        if whole is not None:
+            yield whole
+            return
         if not isinstance(self.operations, StreamsFiles):
             yield await self.operations.read_file(path)
             return
@@ -174,7 +197,11 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
 
 
 def _with_notice(
-    cut: TruncationResult, window: LineWindow, start: int, limit: int | None, shell_path: str
+    cut: TruncationResult,
+    window: LineWindow | FilePage,
+    start: int,
+    limit: int | None,
+    shell_path: str,
 ) -> str:
     """The text to show, and how to go on if it is not all there is."""
     first, last = start + 1, start + cut.output_lines

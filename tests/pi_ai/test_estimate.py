@@ -157,3 +157,16 @@ def test_ai_core_check_07_output_fits_the_window(
 def test_nearly_full_windows_leave_what_is_left(window: int, tokens: int, expected: int) -> None:
     model = Model(id="m", api="x", provider="p", context_window=window)
     assert e.clamp_max_tokens(model, 64_000, tokens) == expected
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 2, 7, 1000])
+def test_longest_text_of_so_many_tokens(tokens: int) -> None:
+    longest = e.max_length(tokens)
+    assert e.estimate_tokens(user("x" * longest)) == tokens
+    assert e.estimate_tokens(user("x" * (longest + 1))) == tokens + 1
+
+
+def test_lengths_of_contents() -> None:
+    assert e.content_length("é🙈") == 3
+    assert e.content_length([TextContent("ab"), IMAGE, ToolCall("c", "rd", {"a": 1})]) == 4811
+    assert e.json_length({"a": [1, "é"]}) == 13

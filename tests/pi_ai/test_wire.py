@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -141,3 +143,42 @@ def test_what_is_no_data_is_refused() -> None:
         encode(object())
     with pytest.raises(msgspec.ValidationError):
         from_json_value(5, UserMessage)
+
+
+FIRST_USE = """
+import sys, threading
+from pi_ai.types import AssistantMessage, Message
+from pi_ai.wire import decode, encode, from_json_value, to_json_value
+
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+kinds = [Message, AssistantMessage, list[Message], dict[str, Message]]
+message = AssistantMessage(timestamp=1)
+values = [message, message, [message], {"a": message}]
+done = []
+
+def read(number):
+    kind, value = kinds[number % 4], values[number % 4]
+    start.wait()
+    if number < 4:
+        assert decode(encode(value), kind) == value
+    else:
+        assert from_json_value(to_json_value(value), kind) == value
+    done.append(number)
+
+threads = [threading.Thread(target=read, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(done))
+"""
+
+
+@pytest.mark.parametrize("attempt", range(6))
+def test_threads_may_read_types_for_the_first_time_at_once(attempt: int) -> None:
+    # Two in five of these processes crashed when nothing kept the threads apart.
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_USE], capture_output=True, text=True, timeout=15, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "8\n", "")

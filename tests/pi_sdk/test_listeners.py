@@ -6,14 +6,14 @@ import asyncio
 from typing import Any
 
 from pi_sdk.events import AgentSettledEvent, QueueUpdateEvent, SessionEvent
-from pi_sdk.listeners import Listeners
+from pi_sdk.listeners import SessionListeners
 
 ONE, TWO = QueueUpdateEvent(["1"], []), QueueUpdateEvent(["2"], [])
 
 
 def test_every_listener_hears_events_in_the_same_order():
     async def main() -> list[list[SessionEvent]]:
-        listeners = Listeners()
+        listeners = SessionListeners()
         heard: list[list[SessionEvent]] = [[], []]
 
         async def slow(event: SessionEvent) -> None:
@@ -30,7 +30,7 @@ def test_every_listener_hears_events_in_the_same_order():
 
 def test_a_listener_and_what_it_awaits_may_tell_events_without_a_deadlock():
     async def main() -> list[SessionEvent]:
-        listeners = Listeners()
+        listeners = SessionListeners()
         heard: list[SessionEvent] = []
 
         async def nested(event: SessionEvent) -> None:
@@ -51,7 +51,7 @@ def test_a_listener_and_what_it_awaits_may_tell_events_without_a_deadlock():
 
 def test_a_task_that_a_listener_left_behind_is_not_inside_any_more():
     async def main() -> tuple[bool, bool]:
-        listeners = Listeners()
+        listeners = SessionListeners()
         go = asyncio.Event()
         left: list[asyncio.Task[bool]] = []
 
@@ -72,7 +72,7 @@ def test_a_task_that_a_listener_left_behind_is_not_inside_any_more():
 
 def test_a_listener_of_one_session_is_not_inside_another():
     async def main() -> list[tuple[bool, bool]]:
-        first, second = Listeners(), Listeners()
+        first, second = SessionListeners(), SessionListeners()
         seen: list[tuple[bool, bool]] = []
 
         async def relay(event: SessionEvent) -> None:
@@ -89,7 +89,7 @@ def test_a_listener_of_one_session_is_not_inside_another():
 
 def test_listeners_may_come_and_go_during_an_event():
     async def main() -> list[Any]:
-        listeners = Listeners()
+        listeners = SessionListeners()
         heard: list[Any] = []
 
         def first(_event: SessionEvent) -> None:

@@ -15,6 +15,8 @@ from pi_ai.testing import FauxProvider, faux_message, faux_tool_call
 from pi_ai.transcript import content_text
 from pi_sdk import ModelChoiceError, SdkError, SessionCwdError, create_agent
 from pi_session import SessionFormatError, SessionLockedError, SessionManager
+from pi_tools import confined_to, over_prefix
+from support.places import in_root
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -391,3 +393,58 @@ def test_bash_finds_programs_of_the_agent_directory(tmp_path: Path) -> None:
             return content_text(result.content)
 
     assert asyncio.run(run()) == "found\n"
+
+
+def test_search_tools_can_be_chosen(tmp_path: Path) -> None:
+    """They look for their programs in the agent directory first."""
+    program = tmp_path / "agent" / "bin" / "rg"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nprintf './agent.txt\\0001:found\\n'\n")
+    program.chmod(0o755)
+    (tmp_path / "sub").mkdir()
+    calls = (("grep", {"pattern": "x"}), ("find", {"pattern": "sub"}), ("ls", {"limit": 1}))
+    asked = [faux_tool_call(name, arguments, call_id=name) for name, arguments in calls]
+    faux = FauxProvider([faux_message(asked), faux_message("ok")])
+
+    async def run() -> list[str]:
+        async with create_agent(
+            model=faux.model,
+            models=faux.models,
+            cwd=tmp_path,
+            agent_dir=tmp_path / "agent",
+            tools=["grep", "find", "ls"],
+            session_manager=SessionManager.in_memory(tmp_path),
+        ) as agent:
+            assert agent.get_active_tool_names() == ["grep", "find", "ls"]
+            await agent.prompt("go")
+            results = [m for m in agent.messages if isinstance(m, ToolResultMessage)]
+            return [content_text(result.content) for result in results]
+
+    assert asyncio.run(run()) == [
+        "agent.txt:1: found",
+        "sub/",
+        "agent/\n\n[1 entries limit reached. Use limit=2 for more]",
+    ]
+
+
+def test_the_directory_of_another_place_need_not_exist_here(tmp_path: Path) -> None:
+    prefix = in_root(tmp_path / "root") or ["env", "ELSEWHERE=yes"]
+    cwd = "/work" if prefix[0] == "unshare" else str(tmp_path / "root/work")
+    call = faux_tool_call("write", {"path": "d/f", "content": "there"}, call_id="c")
+    faux = FauxProvider([faux_message(call), faux_message("ok"), faux_message("again")])
+    agent_dir = tmp_path / "agent"
+
+    async def run() -> str:
+        options = {"model": faux.model, "models": faux.models, "agent_dir": agent_dir}
+        options["tool_options"] = over_prefix(prefix)
+        async with create_agent(**options, cwd=cwd) as agent:
+            await agent.prompt("write it")
+            file = agent.session_file
+        async with create_agent(**options, session_manager=SessionManager.open(file)) as agent:
+            await agent.prompt("and?")
+            return agent.last_assistant_text()
+
+    assert asyncio.run(run()) == "again"
+    assert (tmp_path / "root/work/d/f").read_text() == "there"
+    with pytest.raises(SdkError, match=r"^cwd: not a directory: "):
+        create(cwd=tmp_path / "none", agent_dir=agent_dir, tool_options=confined_to([tmp_path]))

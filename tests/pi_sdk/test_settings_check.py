@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pi_ai import Model
 from pi_sdk.settings_check import check_settings, find_unknown_key, merge_settings
-from pi_sdk.settings_types import CompactionSettings, Settings
+from pi_sdk.settings_types import Settings
+from pi_session import CompactionSettings
 
 
 def read(raw: dict[str, Any]) -> tuple[Settings, list[str]]:

@@ -218,3 +218,36 @@ def test_an_abort_raises(tmp_path: Path) -> None:
     with pytest.raises(AbortError):
         list_sessions("/c", tmp_path, on_progress=on_progress, signal=controller.signal)
     assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (r'"content":[{"type":"\ud800","text":"t"},{"type":"text","text":"u"}]', "first u"),
+        (r'"content":[{"\ud800":1},{"type":"text","text":"u"}]', "first u"),
+        (r'"content":[{"type":"text","text":"a\ud800"}]', "first a\ud800"),
+        ('"content":[{"type":"text","text":5},"x"]', "first"),
+        ('"content":"t","timestamp":1e999', "first t"),
+        ('"content":"t","timestamp":1e300', "first t"),
+        (f'"content":"t","timestamp":1{"0" * 400}', "first t"),
+    ],
+    ids=["odd-type", "odd-key", "odd-text", "no-text", "infinite", "never", "endless"],
+)
+def test_odd_messages_are_listed_as_far_as_they_can_be_read(
+    body: str, text: str, tmp_path: Path
+) -> None:
+    path = store(tmp_path / "a.jsonl", message("user", "first"))
+    with path.open("a") as file:
+        file.write(f'{{"type":"message","id":"y","timestamp":"{TIME}",')
+        file.write(f'"message":{{"role":"assistant",{body}}}}}\n')
+    info = info_of(path)
+    assert (info.message_count, info.first_message) == (2, "first")
+    assert info.all_messages_text == text
+    if "timestamp" in body:
+        assert info.modified_ms == TIME_MS
+
+
+def test_results_of_tools_are_counted_and_not_read(tmp_path: Path) -> None:
+    path = store(tmp_path / "a.jsonl", message("user", "u"), message("toolResult", [{"text": 5}]))
+    info = info_of(path)
+    assert (info.message_count, info.all_messages_text) == (2, "u")

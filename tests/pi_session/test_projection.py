@@ -22,44 +22,9 @@ from pi_session import (
     build_session_context,
     replay_system_messages,
 )
-from pi_session.codec import entries_from_objects
 from pi_session.entries import Entry
 from pi_session.projection import find_branch
-
-TIME = "2024-12-03T13:20:04.123Z"
-TIME_MS = 1733232004123
-
-
-def chain(*fields: dict[str, Any]) -> list[Entry]:
-    """Entries 1, 2, 3..., each below the one before."""
-    return entries_from_objects(
-        {"id": str(n), "parentId": str(n - 1) if n > 1 else None, "timestamp": TIME, **entry}
-        for n, entry in enumerate(fields, start=1)
-    )
-
-
-def message(role: str, content: Any, **more: Any) -> dict[str, Any]:
-    return {
-        "type": "message",
-        "message": {"role": role, "content": content, "timestamp": 1, **more},
-    }
-
-
-def u(text: str) -> dict[str, Any]:
-    return message("user", text)
-
-
-def a(text: str, provider: str = "p", model: str = "m") -> dict[str, Any]:
-    return message("assistant", [{"type": "text", "text": text}], provider=provider, model=model)
-
-
-def compaction(summary: str, kept: str | None, **more: Any) -> dict[str, Any]:
-    entry = {"type": "compaction", "summary": summary, "tokensBefore": 9, **more}
-    return entry if kept is None else {**entry, "firstKeptEntryId": kept}
-
-
-def edit(target: str, replacement: Any) -> dict[str, Any]:
-    return {"type": "context_edit", "targetId": target, "replacement": replacement}
+from support.session_entries import TIME_MS, a, chain, compaction, edit, message, u
 
 
 def seen(entries: list[Entry], *leaf: str) -> list[str]:
@@ -279,7 +244,7 @@ def test_a_grown_projection_is_extended_and_not_rebuilt(monkeypatch: pytest.Monk
     def fail(path: object) -> None:
         raise AssertionError("rebuilt")
 
-    monkeypatch.setattr("pi_session.projection.build_projection", fail)
+    monkeypatch.setattr("pi_session.projection.build_context_entries", fail)
     for number in range(5):
         session.append_message(UserMessage(str(number), timestamp=1))
         messages = session.build_session_context().messages

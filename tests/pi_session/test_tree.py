@@ -288,3 +288,30 @@ def test_unknown_ids_give_nothing(entry_id: str) -> None:
     assert session.get_entry(entry_id) is None
     assert session.get_label(entry_id) is None
     assert session.get_children(entry_id) == []
+
+
+@pytest.mark.parametrize(
+    ("parents", "leaf", "path"),
+    [
+        ({"a": None, "b": "a", "c": "b"}, "c", "abc"),
+        ({"a": None, "b": "a", "c": "b"}, "b", "ab"),
+        ({"a": None, "b": "a", "c": "a"}, "c", "ac"),
+        ({"a": "gone", "b": "a"}, "b", "ab"),
+        ({"a": "b", "b": "a"}, "b", "ab"),
+        ({"a": "b", "b": "a", "c": "b"}, "c", "abc"),
+        ({"a": "a"}, "a", "a"),
+        ({"a": None, "b": "d", "c": "b", "d": "c", "e": "d"}, "e", "bcde"),
+    ],
+    ids=["chain", "inside", "branch", "orphan", "cycle", "below-cycle", "self", "long-cycle"],
+)
+def test_paths_of_all_shapes(parents: dict[str, str | None], leaf: str, path: str) -> None:
+    session = SessionManager.in_memory(entries=[raw(*link) for link in parents.items()])
+    session.branch(leaf)
+    assert "".join(ids(session.get_branch())) == path
+    assert ids(session.get_branch(leaf)) == ids(session.get_branch())
+
+
+def test_a_chain_with_an_id_twice_is_walked_by_id() -> None:
+    entries = [raw("a", None), raw("b", "a"), raw("a", None) | {"again": True}, raw("c", "a")]
+    session = SessionManager.in_memory(entries=entries)
+    assert [entry.raw.get("again") for entry in session.get_branch()] == [True, None]

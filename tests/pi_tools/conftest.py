@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import secrets
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +16,7 @@ import pytest
 
 from pi_agent.types import AgentTool, ToolContext, ToolResult
 from pi_ai import AbortController, TextContent
+from support.processes import alive, processes_with
 
 T = TypeVar("T")
 
@@ -29,6 +32,20 @@ def _collect() -> Iterator[None]:
     """What only the garbage collector finds to be unclosed is found in the module it is from."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _no_process_is_left() -> Iterator[None]:
+    """What the tests of this package start inherits a variable, and is gone in the end."""
+    mark = f"TOOL_TESTS={secrets.token_hex(8)}"
+    name, _, value = mark.partition("=")
+    os.environ[name] = value
+    yield
+    del os.environ[name]
+    deadline = time.monotonic() + 5
+    while left := [pid for pid in processes_with(mark) if alive(pid)]:
+        assert time.monotonic() < deadline, f"processes left behind: {left}"
+        time.sleep(0.05)
 
 
 def _open_descriptors() -> set[str]:

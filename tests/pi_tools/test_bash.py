@@ -23,6 +23,7 @@ from pi_tools import (
     OnData,
     create_bash_tool,
 )
+from support.processes import alive, wait_dead
 
 if TYPE_CHECKING:
     from tests.pi_tools.conftest import Calls
@@ -49,23 +50,6 @@ def error_text(bash: Any, *arguments: Any, **fields: Any) -> str:
     with pytest.raises(ToolError) as caught:
         bash(*arguments, **fields)
     return str(caught.value)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a killed one may wait for init to reap it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
-def wait_dead(pid: int) -> None:
-    deadline = time.monotonic() + 2
-    while alive(pid):
-        assert time.monotonic() < deadline, f"{pid} is still alive"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pi_tools.diff import EditDetails, describe_change
@@ -120,15 +120,31 @@ def test_patch_is_accepted_here_and_by_the_patch_program(
 ) -> None:
     details = describe_change("some file", old, replacements)
     assert apply_patch(old, details.patch) == splice(old, replacements)
-    if program := shutil.which("patch"):
-        (tmp_path / "f").write_text(old)
-        subprocess.run(
-            [program, "--fuzz=0", "-s", "-o", "out", "f"],
-            input=details.patch.encode(),
-            cwd=tmp_path,
-            check=True,
-        )
-        assert (tmp_path / "out").read_text() == splice(old, replacements)
+    check_with_patch_program(old, details.patch, splice(old, replacements), folder=tmp_path)
+
+
+@given(changes())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_patch_program_makes_the_new_text(
+    tmp_path: Path, change: tuple[str, list[Replacement]]
+) -> None:
+    old, replacements = change
+    details = describe_change("some file", old, replacements)
+    check_with_patch_program(old, details.patch, splice(old, replacements), folder=tmp_path)
+
+
+def check_with_patch_program(old: str, patch: str, new: str, *, folder: Path) -> None:
+    """Where there is a patch program, apply `patch` with it and compare."""
+    program = shutil.which("patch")
+    if program is None:
+        return
+    (folder / "f").write_text(old)
+    subprocess.run(
+        [program, "--fuzz=0", "-s", "-o", "out", "f"], input=patch.encode(), cwd=folder, check=True
+    )
+    assert (folder / "out").read_text() == new
 
 
 def test_huge_replacement_is_shown_as_one_block() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pi_agent.types import ToolError
 from pi_ai import AbortController
@@ -384,3 +386,21 @@ def test_tools_check_23_concurrent_edits_of_a_file_all_land(
 
     run(all_at_once())
     assert (tmp_path / "f").read_text() == "A B C"
+
+
+ENDINGS = st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=8)
+
+
+@given(ENDINGS, st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_edit_among_random_line_endings_is_as_the_rule_says(
+    calls: Calls, tmp_path: Path, endings: list[str], data: st.DataObject
+) -> None:
+    index = data.draw(st.integers(0, len(endings) - 1))
+    lines = [f"line {number}{ending}" for number, ending in enumerate(endings)]
+    before, line, after = "".join(lines[:index]), lines[index], "".join(lines[index + 1 :])
+    later_or_earlier = [*endings[index:], *reversed(endings[:index])]
+    inserted = next((ending for ending in later_or_earlier if "\n" in ending), "\r")
+    expected = before + line.replace(f"line {index}", f"one{inserted}two") + after
+    changed, _, _ = edit(calls, tmp_path, before + line + after, [(f"line {index}", "one\ntwo")])
+    assert changed == expected.encode()

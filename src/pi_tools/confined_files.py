@@ -1,0 +1,199 @@
+"""File operations that refuse paths outside given directories, and tools made with them.
+
+Commands cannot be held this way: `bash` is refused where files are confined, unless the caller
+wants it all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+from pi_agent.types import ToolError
+from pi_ai import AbortSignal
+from pi_tools.confine import Confinement, PathOutsideRootsError, is_inside
+from pi_tools.factory import ToolOptions
+from pi_tools.file_page import FilePage
+from pi_tools.operations import FileOperations, LocalFileOperations, PagesFiles
+from pi_tools.process import OnData
+
+__all__ = ("ConfinedFileOperations", "ConfinedOperations", "confined_to")
+
+
+def confined_to(
+    roots: Sequence[str | os.PathLike[str]],
+    options: ToolOptions | None = None,
+    *,
+    allow_bash: bool = False,
+) -> ToolOptions:
+    """Options for tools whose read, write and edit stay inside `roots`.
+
+    Without operations in `options` they are of this machine. Otherwise those of `options`, such
+    as `over_prefix` gives, are wrapped, and `roots` are directories of their place. `bash` refuses
+    every command unless `allow_bash`: a command goes wherever its user may. Raises ValueError for
+    roots that cannot be, and TypeError for operations that are no `FileOperations`.
+    """
+    given = options or ToolOptions()
+    confined: ToolOptions = {**given}
+    confined["read"] = {
+        **given.get("read", {}),
+        "operations": _confine("read", given.get("read", {}).get("operations"), roots),
+    }
+    confined["write"] = {
+        **given.get("write", {}),
+        "operations": _confine("write", given.get("write", {}).get("operations"), roots),
+    }
+    confined["edit"] = {
+        **given.get("edit", {}),
+        "operations": _confine("edit", given.get("edit", {}).get("operations"), roots),
+    }
+    if not allow_bash:
+        confined["bash"] = {**given.get("bash", {}), "operations": _RefusedBash()}
+    return confined
+
+
+def _confine(
+    tool: str, operations: object, roots: Sequence[str | os.PathLike[str]]
+) -> FileOperations:
+    if operations is None:
+        return ConfinedFileOperations(Confinement(roots), writable=tool == "edit")
+    if not isinstance(operations, FileOperations):
+        raise TypeError(
+            f"{tool}: {type(operations).__name__} cannot be confined. It needs every method of "
+            "FileOperations, real_path above all."
+        )
+    there = roots if isinstance(roots, str) else [os.fspath(root) for root in roots]
+    return ConfinedOperations(operations, there)
+
+
+class ConfinedFileOperations(LocalFileOperations):
+    """Files of this machine inside a `Confinement`; safe against links swapped in meanwhile.
+
+    `writable`: `access` also asks for permission to write. Raises NotImplementedError on systems
+    without openat, such as Windows.
+    """
+
+    def __init__(self, confinement: Confinement, *, writable: bool = False) -> None:
+        super().__init__(writable=writable)
+        if os.open not in os.supports_dir_fd:
+            raise NotImplementedError("Confining local files needs openat, which is missing here")
+        self._confinement = confinement
+
+    async def real_path(self, path: str) -> str:
+        """See `Confinement.check`."""
+        return await asyncio.to_thread(self._confinement.check, path)
+
+    def _open(self, path: str, flags: int) -> int:
+        return self._confinement.reach(
+            path,
+            lambda name, folder: os.open(name, flags | os.O_NOFOLLOW, 0o666, dir_fd=folder),
+        )
+
+    def _stat(self, path: str) -> os.stat_result:
+        def look(name: str, folder: int) -> os.stat_result:
+            info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISLNK(info.st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            return info
+
+        return self._confinement.reach(path, look)
+
+    def _permitted(self, path: str, mode: int) -> bool:
+        return self._confinement.reach(
+            path, lambda name, folder: os.access(name, mode, dir_fd=folder)
+        )
+
+    def _make_directories(self, path: str) -> None:
+        self._confinement.make_directories(path)
+
+
+class ConfinedOperations:
+    """Any file operations, held inside directories of their own place.
+
+    Every path is resolved by the operations themselves, checked, and used in its resolved form.
+    Somebody over there who swaps a directory for a link in between can lead a call outside.
+    Raises ValueError for no root, or for one that is not absolute.
+    """
+
+    def __init__(self, operations: FileOperations, roots: Sequence[str]) -> None:
+        if isinstance(roots, str) or not roots:
+            raise ValueError(f"roots: expected at least one directory in a list, got {roots!r}")
+        for root in roots:
+            if not root.startswith("/"):
+                raise ValueError(f"roots: expected an absolute path of the other place: {root!r}")
+        self._operations = operations
+        self._roots = tuple(roots)
+        self._real_roots: tuple[str, ...] | None = None
+
+    async def access(self, path: str) -> None:
+        """Raise if the file is outside, or cannot be used."""
+        await self._operations.access(await self.real_path(path))
+
+    async def read_file(self, path: str) -> bytes:
+        """The whole file."""
+        return await self._operations.read_file(await self.real_path(path))
+
+    async def detect_image_mime_type(self, path: str) -> str | None:
+        """The MIME type if the file is an image, else None."""
+        return await self._operations.detect_image_mime_type(await self.real_path(path))
+
+    async def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
+        """The file in pieces."""
+        stream = self._operations.create_read_stream(await self.real_path(path), signal)
+        try:
+            async for data in stream:
+                yield data
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+
+    async def read_page(self, path: str, start: int, limit: int | None) -> FilePage | bytes | None:
+        """The chosen lines, if the operations can cut them."""
+        if not isinstance(self._operations, PagesFiles):
+            return None
+        return await self._operations.read_page(await self.real_path(path), start, limit)
+
+    async def file_size(self, path: str) -> int | None:
+        """The size in bytes."""
+        return await self._operations.file_size(await self.real_path(path))
+
+    async def mkdir(self, path: str) -> None:
+        """Make the directory and its parents."""
+        await self._operations.mkdir(await self.real_path(path))
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Replace the file's content, or make the file."""
+        await self._operations.write_file(await self.real_path(path), data)
+
+    async def real_path(self, path: str) -> str:
+        """The real path behind `path`. Raises PathOutsideRootsError."""
+        if self._real_roots is None:
+            self._real_roots = tuple(
+                [await self._operations.real_path(root) for root in self._roots]
+            )
+        real = await self._operations.real_path(path)
+        if any(is_inside(real, root) for root in self._real_roots):
+            return real
+        raise PathOutsideRootsError(path, self._roots)
+
+
+class _RefusedBash:
+    """Commands where there are to be none."""
+
+    async def exec(
+        self,
+        command: str,
+        cwd: str,
+        *,
+        on_data: OnData,
+        signal: AbortSignal,
+        timeout: float | None,
+        env: Mapping[str, str],
+    ) -> int | None:
+        raise ToolError(
+            "Commands are not available: files are confined to some directories here, and a "
+            "command could go anywhere. Use the other tools."
+        )

@@ -1,0 +1,187 @@
+"""The `find` tool: files by a pattern of their names. Source: tools spec, section 9."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+from msgspec import Struct
+
+from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
+from pi_ai import AbortError, JsonObject, abort_scope
+from pi_tools.arguments import read_arguments
+from pi_tools.encoding import well_formed
+from pi_tools.fd import FdFlags, NameReader, name_search_command
+from pi_tools.line_report import LineReport, result_limit, shown_path
+from pi_tools.os_errors import tool_errors
+from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
+from pi_tools.search_operations import FindOperations, LocalSearchOperations
+from pi_tools.search_program import SearchEngine, program_argument, run_search_program
+from pi_tools.truncate import DEFAULT_MAX_BYTES
+
+__all__ = ("create_find_tool",)
+
+_DEFAULT_LIMIT = 1000
+_IGNORED = ("**/node_modules/**", "**/.git/**")
+_DESCRIPTION = (
+    "Find files and directories by a glob pattern. Gives paths relative to the directory searched, "
+    "with / after directories. What .gitignore leaves out is not found. Shows "
+    f"{_DEFAULT_LIMIT} results at most, unless limit says otherwise, and "
+    f"{DEFAULT_MAX_BYTES // 1024}KB in all."
+)
+_PARAMETERS: JsonObject = {
+    "type": "object",
+    "required": ["pattern"],
+    "properties": {
+        "pattern": {
+            "type": "string",
+            "description": (
+                "A glob, such as *.py or src/**/*.test.ts; without / it is for names at any depth"
+            ),
+        },
+        "path": {
+            "type": "string",
+            "description": "The directory, relative or absolute; default: the working one",
+        },
+        "limit": {
+            "type": "number",
+            "description": f"How many results to show at most; default: {_DEFAULT_LIMIT}",
+        },
+    },
+}
+
+
+def create_find_tool(
+    cwd: str | os.PathLike[str],
+    *,
+    operations: FindOperations | None = None,
+    bin_dir: str | os.PathLike[str] | None = None,
+    engine: SearchEngine = "auto",
+) -> AgentTool:
+    """The `find` tool for paths relative to `cwd`.
+
+    `operations` find in place of the programs here. `bin_dir` is where fd is looked for first.
+    `engine` says who may search: see `SearchEngine`.
+    """
+    tool = _FindTool(
+        cwd=absolute_cwd(cwd),
+        operations=operations,
+        bin_dir=None if bin_dir is None else absolute_cwd(bin_dir),
+        engine=engine,
+        flags=FdFlags(),
+    )
+    return AgentTool(
+        name="find",
+        description=_DESCRIPTION,
+        parameters=_PARAMETERS,
+        execute=tool.execute,
+        prompt_snippet="Find files by a glob pattern (respects .gitignore)",
+    )
+
+
+class _Arguments(msgspec.Struct):
+    pattern: str
+    path: str | None = None
+    limit: int | float | None = None
+
+
+class _FindTool(Struct, frozen=True, kw_only=True):
+    cwd: str
+    operations: FindOperations | None
+    bin_dir: str | None
+    engine: SearchEngine
+    flags: FdFlags
+
+    async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
+        request = read_arguments(arguments, _Arguments)
+        limit = result_limit(request.limit, _DEFAULT_LIMIT)
+        try:
+            with abort_scope(ctx.signal), tool_errors():
+                cwd = working_directory(ctx.host_cwd, self.cwd)
+                directory = resolve_to_cwd(request.path or "", cwd)
+                if self.operations is None:
+                    return await self._run(request.pattern, directory, limit)
+                return await _glob(self.operations, request.pattern, directory, limit)
+        except AbortError:
+            raise ToolError("Operation aborted") from None
+
+    async def _run(self, pattern: str, directory: str, limit: int) -> ToolResult:
+        """What fd, or the Python search, finds."""
+        await _check_directory(directory)
+        command = await name_search_command(
+            program_argument("pattern", pattern),
+            directory,
+            limit=limit + 1,
+            engine=self.engine,
+            bin_dir=self.bin_dir,
+            flags=self.flags,
+        )
+        found = _Found(limit)
+        reader = NameReader(directory)
+
+        def take(data: bytes) -> bool:
+            return all(found.take(path) for path in reader.feed(data))
+
+        end = await run_search_program(command, cwd=directory, take=take)
+        if end.exit_code and not found.count and (end.errors or end.exit_code != 1):
+            raise ToolError(end.errors or f"{command.name} exited with code {end.exit_code}")
+        return found.result(
+            f"{limit} results limit reached. Use limit={2 * limit} for more, or refine pattern",
+            missed=end.errors if end.exit_code else "",
+        )
+
+
+async def _check_directory(directory: str) -> None:
+    try:
+        is_directory = await LocalSearchOperations().is_directory(directory)
+    except ToolError as error:
+        raise ToolError(f"Path not found: {well_formed(directory)}") from error
+    if not is_directory:
+        raise ToolError(f"Not a directory: {well_formed(directory)}")
+
+
+async def _glob(operations: FindOperations, pattern: str, directory: str, limit: int) -> ToolResult:
+    """What the host's own operations find."""
+    if not await operations.exists(directory):
+        raise ToolError(f"Path not found: {well_formed(directory)}")
+    found = _Found(limit)
+    for path in await operations.glob(pattern, directory, ignore=_IGNORED, limit=limit + 1):
+        if not found.take(shown_path(_relative(path, directory))):
+            break
+    return found.result(f"{limit} results limit reached")
+
+
+class _Found:
+    """Collects paths up to `limit`, and knows whether there are more."""
+
+    def __init__(self, limit: int) -> None:
+        self.count = 0
+        self._limit = limit
+        self._report = LineReport()
+
+    def take(self, path: str) -> bool:
+        """Take a path. False if no more is needed."""
+        self.count += 1
+        if self.count > self._limit:
+            return False
+        self._report.add(path)
+        return True
+
+    def result(self, limit_notice: str, missed: str = "") -> ToolResult:
+        """The answer; `missed` is what could not be searched."""
+        if not self.count:
+            return ToolResult.text("No files found matching pattern")
+        more = self.count > self._limit
+        details: JsonObject = {"resultLimitReached": self._limit} if more else {}
+        after = (f"Not everything could be searched: {missed.partition(chr(10))[0]}",)
+        return self._report.result(
+            details, before=(limit_notice,) if more else (), after=after if missed else ()
+        )
+
+
+def _relative(path: str, directory: str) -> str:
+    """`path` relative to `directory` if it is absolute, with `/`; a final `/` stays."""
+    if os.path.isabs(path):
+        end = "/" if path.endswith(("/", os.sep)) else ""
+        path = os.path.relpath(path, directory) + end
+    return path.replace(os.sep, "/")

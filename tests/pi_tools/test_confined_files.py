@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pi_agent.types import AgentTool, ToolError
+from pi_tools import (
+    ConfinedFileOperations,
+    Confinement,
+    confined_to,
+    create_coding_tools,
+    over_prefix,
+)
+from support.places import in_root, make_socket
+
+if TYPE_CHECKING:
+    from tests.pi_tools.conftest import Calls
+
+EDITS = [{"oldText": "one", "newText": "two"}]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    world = tmp_path.resolve()
+    (world / "root/deep").mkdir(parents=True)
+    (world / "outside").mkdir()
+    for name in ("root/f", "root/deep/f", "outside/f"):
+        (world / name).write_text("one\n")
+    (world / "root/out").symlink_to("../outside")
+    (world / "root/out-file").symlink_to(world / "outside/f")
+    (world / "root/in").symlink_to("deep")
+    return world
+
+
+@pytest.fixture(params=["here", "over a prefix"])
+def tools(request: pytest.FixtureRequest, world: Path) -> dict[str, AgentTool]:
+    there = over_prefix(["env", "OVER_THERE=yes"]) if request.param != "here" else None
+    options = confined_to([world / "root"], there)
+    return {tool.name: tool for tool in create_coding_tools(world / "root", options)}
+
+
+def outcome(calls: Calls, tool: AgentTool, arguments: dict[str, Any]) -> str:
+    try:
+        return calls.text(tool, arguments)
+    except ToolError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("path", ["f", "in/f", "deep/../f", "new/deeper/f"])
+def test_inside_everything_works(
+    path: str, calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    written = calls.text(tools["write"], {"path": path, "content": "one\n2\n"})
+    assert written == f"Successfully wrote to {path}"
+    calls.text(tools["edit"], {"path": path, "edits": EDITS})
+    assert calls.text(tools["read"], {"path": path}) == "two\n2\n"
+    assert (world / "root" / path).resolve().read_text() == "two\n2\n"
+
+
+@pytest.mark.parametrize("path", ["../outside/f", "out/f", "out-file", "{}/outside/f", "out/new/f"])
+def test_outside_nothing_is_seen_or_changed(
+    path: str, calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    path = path.format(world)
+    resolved = os.path.normpath(world / "root" / path)
+    refused = f"Path is outside the allowed directories: {resolved}. Allowed: {world / 'root'}"
+    assert outcome(calls, tools["read"], {"path": path}) == refused
+    assert outcome(calls, tools["edit"], {"path": path, "edits": EDITS}) == (
+        f"Could not edit file: {path}. Error: {refused}."
+    )
+    writing = outcome(calls, tools["write"], {"path": path, "content": "x"})
+    assert writing.startswith("Path is outside the allowed directories: ")
+    assert (world / "outside/f").read_text() == "one\n"
+    assert os.listdir(world / "outside") == ["f"]
+
+
+def test_whether_a_file_outside_exists_is_not_told(
+    calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    there = outcome(calls, tools["read"], {"path": "../outside/f"})
+    missing = outcome(calls, tools["read"], {"path": "../outside/g"})
+    assert there.replace("/f.", "/g.") == missing
+
+
+def test_commands_are_refused_unless_allowed(
+    calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    assert outcome(calls, tools["bash"], {"command": "echo hi"}).startswith(
+        "Commands are not available: files are confined to some directories here"
+    )
+    options = confined_to([world / "root"], {"bash": {"command_prefix": "x=1"}}, allow_bash=True)
+    bash = create_coding_tools(world / "root", options)[1]
+    assert calls.text(bash, {"command": "echo $x"}) == "1\n"
+
+
+def test_errors_inside_are_the_usual_ones(calls: Calls, world: Path) -> None:
+    root = world / "root"
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "pipe")
+    tools = {tool.name: tool for tool in create_coding_tools(root, confined_to([root]))}
+    plain = {tool.name: tool for tool in create_coding_tools(root)}
+    for path in ("nope", "f/x", "loop", "deep", "n" * 300, "f/x/y", "pipe"):
+        for name, more in (("read", {}), ("write", {"content": "x"}), ("edit", {"edits": EDITS})):
+            arguments = {"path": path, **more}
+            ours = outcome(calls, tools[name], arguments)
+            assert ours == outcome(calls, plain[name], arguments), (name, path)
+
+
+def test_directory_swapped_for_a_link_leads_nowhere(run: Callable[..., Any], world: Path) -> None:
+    """Somebody keeps exchanging a directory with a link to the outside while we write and read."""
+    root, outside = world / "root", world / "outside"
+    (outside / "f").write_text("secret")
+    operations = ConfinedFileOperations(Confinement([root]))
+    over = threading.Event()
+
+    def swap() -> None:
+        deep, away = root / "deep", root / "away"
+        while not over.is_set():
+            # Any step may fail, since the tool makes the directory whenever it is missing.
+            with suppress(OSError):
+                os.rename(deep, away)
+                os.symlink(outside, deep)
+            if deep.is_symlink():
+                deep.unlink()
+            shutil.rmtree(deep, ignore_errors=True)
+            with suppress(OSError):
+                os.rename(away, deep)
+            shutil.rmtree(away, ignore_errors=True)
+
+    async def use() -> tuple[int, int]:
+        done = refused = 0
+        for _ in range(300):
+            try:
+                await operations.mkdir(f"{root}/deep/sub")
+                await operations.write_file(f"{root}/deep/f", b"ours")
+                assert await operations.read_file(f"{root}/deep/f") != b"secret"
+                done += 1
+            except ToolError:
+                refused += 1
+        return done, refused
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        done, refused = run(use())
+    finally:
+        over.set()
+        swapper.join()
+    assert done + refused == 300
+    assert (outside / "f").read_text() == "secret"
+    assert os.listdir(outside) == ["f"]
+
+
+def test_link_put_in_place_after_the_check_is_not_followed(world: Path) -> None:
+    confinement = Confinement([world / "root"])
+    tried: list[str] = []
+
+    def swap_then_open(name: str, folder: int) -> int:
+        if not tried:
+            (world / "root/f").unlink()
+            (world / "root/f").symlink_to(world / "outside/f")
+        tried.append(name)
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+
+    with pytest.raises(ToolError, match="outside the allowed directories"):
+        confinement.reach(f"{world}/root/f", swap_then_open)
+    assert tried == ["f"]
+
+
+def test_special_files_inside_do_not_hang(calls: Calls, world: Path) -> None:
+    root = world / "root"
+    make_socket(root, "s")
+    read = create_coding_tools(root, confined_to([root]))[0]
+    assert outcome(calls, read, {"path": "s"}).startswith("ENXIO: ")
+
+
+def test_operations_that_cannot_resolve_are_refused(world: Path) -> None:
+    class Bare:
+        async def access(self, path: str) -> None: ...
+        async def read_file(self, path: str) -> bytes:
+            return b""
+
+    with pytest.raises(TypeError, match=r"^read: Bare cannot be confined\. It needs every method"):
+        confined_to([world], {"read": {"operations": Bare()}})
+
+
+@pytest.mark.parametrize("roots", [[], ["work"], "/work"], ids=str)
+def test_roots_of_another_place_that_cannot_be(roots: Any) -> None:
+    with pytest.raises(ValueError, match=r"^roots: expected "):
+        confined_to(roots, over_prefix(["env", "X=1"]))
+
+
+def test_agent_in_another_root_edits_there_and_sees_nothing_outside(
+    calls: Calls, world: Path
+) -> None:
+    prefix = in_root(world / "jail") or ["env", "-C", "/"]
+    work = "/work" if prefix[0] == "unshare" else str(world / "root")
+    options = confined_to([work], over_prefix(prefix))
+    read, bash, edit, write = create_coding_tools(work, options)
+    calls.text(write, {"path": "d/f", "content": "one\n"})
+    calls.text(edit, {"path": "d/f", "edits": EDITS})
+    assert calls.text(read, {"path": f"{work}/d/f"}) == "two\n"
+    for path in ("/etc/passwd", "../etc/passwd", "/proc/self/root/etc/passwd"):
+        assert "outside the allowed directories" in outcome(calls, read, {"path": path})
+    assert "Commands are not available" in outcome(calls, bash, {"command": "cat /etc/passwd"})
