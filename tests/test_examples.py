@@ -40,6 +40,7 @@ EXPECTED = {
     "read_only_agent": "shop.py:1: def total(prices):",
     "rpc_client": "exit status: 0",
     "sessions": "With its result: ['assistant', 'toolResult']",
+    "settings": "bash: Hello, Ada.",
     "steering": "stopped: aborted",
     "tools_in_docker": "hello.txt is there.",
     "tools_over_ssh": "Path is outside the allowed directories: /etc/hostname.",

@@ -23,6 +23,9 @@ from pi_sdk.events import (
     ThinkingLevelChangedEvent,
 )
 from pi_sdk.sdk import create_agent
+from pi_sdk.settings import SettingsManager, SettingsProblem
+from pi_sdk.settings_types import Settings
+from pi_sdk.trust import TrustStore, decide_project_trust
 
 __all__ = (
     "AgentSession",
@@ -35,6 +38,11 @@ __all__ = (
     "SdkError",
     "SessionCwdError",
     "SessionEvent",
+    "Settings",
+    "SettingsManager",
+    "SettingsProblem",
     "ThinkingLevelChangedEvent",
+    "TrustStore",
     "create_agent",
+    "decide_project_trust",
 )

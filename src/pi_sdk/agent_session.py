@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from pi_agent import (
     Agent,
@@ -27,7 +28,6 @@ from pi_ai import (
     AssistantMessage,
     Cost,
     ImageContent,
-    Message,
     Model,
     ModelsError,
     TextContent,
@@ -41,10 +41,12 @@ from pi_sdk.courses import Course, Courses
 from pi_sdk.errors import NoModelError, PromptRejectedError
 from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
 from pi_sdk.listeners import SessionListener, SessionListeners
+from pi_sdk.model_messages import to_model_messages
 from pi_sdk.queues import QueuedMessages, StreamingBehavior
 from pi_sdk.recording import append_agent_message
+from pi_sdk.settings import SettingsManager
 from pi_sdk.system_prompt import patch_sections, render_sections
-from pi_session import SessionManager, SessionMessage, convert_to_llm
+from pi_session import SessionManager
 
 __all__ = ("AgentSession", "Disposition")
 
@@ -74,6 +76,7 @@ class AgentSession:
         session_manager: SessionManager,
         models: Models,
         model: Model | None,
+        settings: SettingsManager,
         sections: Callable[[Sequence[AgentTool]], dict[str, str]],
         model_fallback_message: str | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class AgentSession:
         self.agent = agent
         self.session_manager = session_manager
         self.models = models
+        self.settings = settings
         self.model_fallback_message = model_fallback_message
         self._model = model
         self._sections = sections
@@ -88,7 +92,7 @@ class AgentSession:
         self._queued = QueuedMessages(agent)
         self._courses = Courses(self._listeners, self._run)
         self._closed = False
-        agent.convert_to_llm = _to_llm
+        agent.convert_to_llm = partial(to_model_messages, settings=settings)
         agent.subscribe(self._on_agent_event)
         self._sync_agent()
 
@@ -109,7 +113,7 @@ class AgentSession:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Abort what runs, wait until it has settled, and give up the session file.
+        """Abort what runs, wait until it has settled, write settings, give up the session file.
 
         A second call does nothing. Raises RuntimeError in a listener, which it would wait for.
         """
@@ -121,6 +125,8 @@ class AgentSession:
             self._listeners.clear()
             self.models.forget_session(self.session_id)
             self.session_manager.close()
+            for problem in await self.settings.flush():
+                _log.warning("%s", problem)
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -271,7 +277,8 @@ class AgentSession:
         self._require_credentials(model, f"No API key for {model.provider}/{model.id}")
         self.session_manager.append_model_change(model.provider, model.id)
         self._model = self.agent.state.model = model
-        await self.set_thinking_level(self.thinking_level)
+        level = self.settings.current.thinking_level_for(model)
+        await self.set_thinking_level(level or self.thinking_level)
 
     async def set_thinking_level(self, level: ThinkingLevel) -> None:
         """Think harder or less hard, as far as the model can, from the next run on."""
@@ -394,8 +401,3 @@ class AgentSession:
 
 def _role(message: AgentMessage) -> str:
     return str(getattr(message, "role", type(message).__name__))
-
-
-def _to_llm(messages: Sequence[AgentMessage]) -> list[Message]:
-    # Only messages that a session can hold get into the agent of a session.
-    return convert_to_llm(cast("Sequence[SessionMessage]", messages))

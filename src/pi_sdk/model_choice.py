@@ -179,10 +179,15 @@ def _near(reference: str, names: Sequence[str]) -> str:
     return f" Did you mean: {', '.join(near)}?" if near else ""
 
 
-def choose_initial_model(models: Models) -> Model | None:
-    """The model to start with when nobody chose one: of a provider with credentials, or None."""
+def choose_initial_model(
+    models: Models, *, provider: str | None = None, model_id: str | None = None
+) -> Model | None:
+    """The model to start with when nobody chose one: of a provider with credentials, or None.
+
+    That of `provider` and `model_id` if it is one of them.
+    """
     available = {(model.provider, model.id): model for model in models.get_available()}
-    for key in _PREFERRED:
+    for key in ((provider or "", model_id or ""), *_PREFERRED):
         if key in available:
             return available[key]
     return next(iter(available.values()), None)

@@ -223,6 +223,7 @@ async def _serve(options: RpcOptions) -> int:
         open_standard_streams() as (reader, writer),
         await open_agent(options) as session,
     ):
+        _use_proxy(session.settings.current.http_proxy)
         server = asyncio.create_task(RpcServer(session, reader, writer).serve())
         await asyncio.wait([server, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not server.done():
@@ -231,6 +232,13 @@ async def _serve(options: RpcOptions) -> int:
             return stopped.result()
         server.result()
     return 0
+
+
+def _use_proxy(proxy: str | None) -> None:
+    """Let requests and commands go through the proxy of the settings, unless another is set."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        if proxy and not os.environ.get(name):
+            os.environ[name] = proxy
 
 
 def _stop(stopped: asyncio.Future[int], status: int) -> None:

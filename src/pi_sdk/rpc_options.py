@@ -21,6 +21,9 @@ from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.model_choice import ModelChoice, match_start_model
 from pi_sdk.sdk import create_agent
+from pi_sdk.settings import SettingsManager
+from pi_sdk.settings_effects import session_directory
+from pi_sdk.trust import decide_project_trust
 from pi_session import SessionManager, find_session_by_id, resolve_agent_dir
 
 __all__ = ("RpcOptions", "StartupError", "open_agent", "parse_arguments")
@@ -49,9 +52,10 @@ class RpcOptions(Struct, frozen=True):
     exclude_tools: tuple[str, ...] = ()
     no_tools: Literal["builtin", "all"] | None = None
     context_files: bool = True
+    project_trusted: bool | None = None
 
 
-_IGNORED_FLAGS = ("--approve", "-a", "--no-approve", "-na", "--offline", "--verbose")
+_IGNORED_FLAGS = ("--offline", "--verbose")
 """Accepted for clients written for upstream; there is nothing here that they would change."""
 
 _UNBUILT = ("--fork", "--models")
@@ -89,6 +93,15 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     add("--no-tools", "-nt", action="store_true")
     add("--no-builtin-tools", "-nbt", action="store_true")
     add("--no-context-files", "-nc", action="store_true")
+    add(
+        "--approve",
+        "-a",
+        dest="trusted",
+        action="store_const",
+        const=True,
+        help="let the project's own settings count",
+    )
+    add("--no-approve", "-na", dest="trusted", action="store_const", const=False)
     for flag in _IGNORED_FLAGS:
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in _UNBUILT:
@@ -160,6 +173,7 @@ def _checked(told: Any) -> RpcOptions:
         exclude_tools=_names(told.exclude_tools) or (),
         no_tools="all" if told.no_tools else "builtin" if told.no_builtin_tools else None,
         context_files=not told.no_context_files,
+        project_trusted=told.trusted,
     )
 
 
@@ -186,13 +200,14 @@ def _warn(text: str) -> None:
 async def open_agent(options: RpcOptions) -> AgentSession:
     """The session that the options ask for. Raises as `create_agent` does, and `StartupError`.
 
-    What cannot be used of models.json, and what was chosen for want of something better, is told
-    on standard error.
+    What cannot be used of models.json and settings.json, and what was chosen for want of something
+    better, is told on standard error.
     """
     models, problems = load_user_models(resolve_agent_dir(), default_models)
     for problem in problems:
         _warn(problem)
     choice = _choose_model(options, models)
+    manager, settings = _open_session(options)
     session = await create_agent(
         model=choice.model if choice else None,
         thinking_level=options.thinking or (choice.thinking_level if choice else None),
@@ -202,7 +217,8 @@ async def open_agent(options: RpcOptions) -> AgentSession:
         system_prompt=options.system_prompt,
         append_system_prompt=options.append_system_prompt,
         context_files=options.context_files,
-        session_manager=_open_session(options),
+        settings=settings,
+        session_manager=manager,
         models=models,
         stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
     )
@@ -226,19 +242,46 @@ def _choose_model(options: RpcOptions, models: Models) -> ModelChoice | None:
     return choice
 
 
-def _open_session(options: RpcOptions) -> SessionManager:
+def _open_session(options: RpcOptions) -> tuple[SessionManager, SettingsManager]:
+    """The session, and the settings of where it works."""
     cwd = Path.cwd()
+    settings = _load_settings(options, cwd)
+    session_dir = options.session_dir or session_directory(settings.current, cwd)
+    manager = _choose_session(options, cwd, session_dir)
+    try:
+        if Path(manager.cwd) != cwd:
+            settings = _load_settings(options, Path(manager.cwd))
+        for problem in settings.drain_errors():
+            _warn(str(problem))
+    except BaseException:
+        manager.close()
+        raise
+    return manager, settings
+
+
+def _load_settings(options: RpcOptions, cwd: Path) -> SettingsManager:
+    """The settings for `cwd`, whose own count if its user trusts it."""
+    user = SettingsManager.create(cwd)
+    trusted = decide_project_trust(
+        cwd, decision=options.project_trusted, default=user.current.default_project_trust
+    )
+    return SettingsManager.create(cwd, project_trusted=True) if trusted else user
+
+
+def _choose_session(
+    options: RpcOptions, cwd: Path, session_dir: str | Path | None
+) -> SessionManager:
     if options.in_memory:
         return SessionManager.in_memory(cwd)
     if options.resume:
-        return SessionManager.continue_recent(cwd, options.session_dir)
+        return SessionManager.continue_recent(cwd, session_dir)
     if options.session is not None:
-        return _named_session(options.session, cwd, options.session_dir)
+        return _named_session(options.session, cwd, session_dir)
     if options.session_id is not None:
-        known = find_session_by_id(cwd, options.session_id, options.session_dir)
+        known = find_session_by_id(cwd, options.session_id, session_dir)
         if known is not None:
-            return SessionManager.open(known, options.session_dir)
-    manager = SessionManager.create(cwd, options.session_dir, id=options.session_id)
+            return SessionManager.open(known, session_dir)
+    manager = SessionManager.create(cwd, session_dir, id=options.session_id)
     if options.session_id is not None:
         _warn(
             f"No project session found with id '{options.session_id}'; "
@@ -247,7 +290,7 @@ def _open_session(options: RpcOptions) -> SessionManager:
     return manager
 
 
-def _named_session(reference: str, cwd: Path, session_dir: str | None) -> SessionManager:
+def _named_session(reference: str, cwd: Path, session_dir: str | Path | None) -> SessionManager:
     """The session at a path, which may be new, or of an id."""
     if "/" in reference or os.sep in reference or reference.endswith(".jsonl"):
         return SessionManager.open(reference, session_dir)

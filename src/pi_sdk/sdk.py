@@ -11,19 +11,20 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from pi_agent import Agent, AgentTool, Hooks
 from pi_ai import Model, StreamOptions, ThinkingLevel
 from pi_ai.models import Models, default_models
-from pi_ai.thinking import clamp_thinking_level
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.errors import SdkError, SessionCwdError
-from pi_sdk.model_choice import choose_initial_model, match_model, restore_model
-from pi_sdk.resources import ContextFile, read_context_files, read_prompt_file
+from pi_sdk.resources import ContextFile, read_context_files, read_first_prompt_file
+from pi_sdk.settings import SettingsManager
+from pi_sdk.settings_effects import request_options, session_directory, tool_options
+from pi_sdk.start_choice import choose_start_level, choose_start_model, record_start
 from pi_sdk.system_prompt import build_sections
 from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
@@ -35,12 +36,7 @@ _log = logging.getLogger(__name__)
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-_DEFAULT_THINKING_LEVEL: ThinkingLevel = "medium"
 _PLACEHOLDER = Model(id="unknown", api="unknown", provider="unknown")
-_NO_MODELS = (
-    "No models available.\n\nSet a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or "
-    "describe a server of your own in models.json."
-)
 
 
 class AgentCreation:
@@ -84,6 +80,8 @@ def create_agent(
     system_prompt: str | None = None,
     append_system_prompt: Sequence[str] = (),
     context_files: bool = True,
+    settings: SettingsManager | None = None,
+    project_trusted: bool = False,
     session_manager: SessionManager | None = None,
     models: Models | None = None,
     stream_options: StreamOptions | None = None,
@@ -91,14 +89,18 @@ def create_agent(
 ) -> AgentCreation:
     """An agent that works in `cwd`, stored as a session: `async with create_agent(...) as agent`.
 
+    What is said here wins over the settings, and the settings over the defaults.
+
     Args:
         cwd: Where tools work and whose session it is; the session's, else the process's. It need
             not exist here if `tool_options` has file operations of another place.
-        agent_dir: Where sessions and the user's files are (AGENTS.md, SYSTEM.md, APPEND_SYSTEM.md,
-            models.json); `~/.pi/agent` by default.
+        agent_dir: Where sessions and the user's files are (settings.json, models.json, AGENTS.md,
+            SYSTEM.md, APPEND_SYSTEM.md); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
-            one the session used last, else one of a provider whose key is in the environment.
-        thinking_level: Clamped to what the model can; by default the session's, else medium.
+            one the session used last, else the settings', else one of a provider whose key is in
+            the environment.
+        thinking_level: Clamped to what the model can; by default the session's, else the
+            settings', else medium.
         tools: Names and patterns of the tools to use, or `+name` and `-name` changes to read,
             bash, edit and write.
         no_tools: "builtin" leaves only custom tools, "all" none.
@@ -108,6 +110,9 @@ def create_agent(
         system_prompt: In place of the preamble, tool list and rules; SYSTEM.md's by default.
         append_system_prompt: Behind them; that of APPEND_SYSTEM.md by default.
         context_files: Whether AGENTS.md and its kin become part of the prompt.
+        settings: In place of those of the files; `SettingsManager.in_memory()` for none.
+        project_trusted: Whether the project's own `.pi/settings.json`, `.pi/SYSTEM.md` and
+            `.pi/APPEND_SYSTEM.md` count; they can run programs. Not with `settings`, which know it.
         session_manager: The session to go on with; closed with the agent, or when there is none
             to be. By default a new one in a file; `SessionManager.in_memory()` for none.
         models: The collection of models, as it is; by default the built-in ones and those of
@@ -117,7 +122,8 @@ def create_agent(
 
     Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
     for an unknown model, `SessionError` and OSError for the session file. No model at all is no
-    error: prompting raises then. What cannot be used of models.json is logged as a warning.
+    error: prompting raises then. What cannot be used of models.json and settings.json is logged as
+    a warning.
     """
     return AgentCreation(
         _Options(
@@ -133,6 +139,8 @@ def create_agent(
             system_prompt=system_prompt,
             append_system_prompt=append_system_prompt,
             context_files=context_files,
+            settings=settings,
+            project_trusted=project_trusted,
             session_manager=session_manager,
             models=models,
             stream_options=stream_options,
@@ -156,6 +164,8 @@ class _Options(Struct, frozen=True, kw_only=True):
     system_prompt: str | None
     append_system_prompt: Sequence[str]
     context_files: bool
+    settings: SettingsManager | None
+    project_trusted: bool
     session_manager: SessionManager | None
     models: Models | None
     stream_options: StreamOptions | None
@@ -167,37 +177,53 @@ def _create(options: _Options) -> AgentSession:
     try:
         cwd = _working_directory(options)
         agent_dir = resolve_agent_dir(options.agent_dir).absolute()
+        settings = _settings(options, cwd, agent_dir)
         if session is None:
-            session = SessionManager.create(cwd, agent_dir=agent_dir)
+            session_dir = session_directory(settings.current, cwd)
+            session = SessionManager.create(cwd, session_dir, agent_dir=agent_dir)
         _require_writable(session)
-        return _assemble(options, cwd, agent_dir, session)
+        return _assemble(options, _Place(cwd, agent_dir, settings), session)
     except BaseException:
         if session is not None:
             session.close()
         raise
 
 
-def _assemble(
-    options: _Options, cwd: Path, agent_dir: Path, session: SessionManager
-) -> AgentSession:
-    models = options.models or _user_models(agent_dir)
+class _Place(Struct, frozen=True):
+    """Where the agent works, where the user's files are, and the settings of both."""
+
+    cwd: Path
+    agent_dir: Path
+    settings: SettingsManager
+
+
+def _assemble(options: _Options, place: _Place, session: SessionManager) -> AgentSession:
+    cwd, settings = place.cwd, place.settings.current
+    models = options.models or _user_models(place.agent_dir)
     tools = select_tools(
-        list(create_all_tools(cwd, _tool_options(options, agent_dir)).values()),
+        list(
+            create_all_tools(
+                cwd, tool_options(settings, options.tool_options, place.agent_dir)
+            ).values()
+        ),
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
         exclude_tools=options.exclude_tools,
+        default_tools=settings.default_tools,
     )
-    choice = _choose_model(options.model, models, session)
-    level = _choose_level(options, session, choice)
-    _record(session, choice.model, level)
+    choice = choose_start_model(session, models, settings, wanted=options.model)
+    level = choose_start_level(session, choice, settings, wanted=options.thinking_level)
+    record_start(session, choice.model, level)
     agent = Agent(
         model=choice.model or _PLACEHOLDER,
         thinking_level=level,
         models=models,
-        stream_options=options.stream_options,
+        stream_options=request_options(settings, options.stream_options),
         hooks=options.hooks,
         cwd=cwd,
+        steering_mode=settings.steering_mode,
+        follow_up_mode=settings.follow_up_mode,
     )
     agent.state.tools = tools
     return AgentSession(
@@ -205,12 +231,13 @@ def _assemble(
         session_manager=session,
         models=models,
         model=choice.model,
+        settings=place.settings,
         sections=partial(
             _sections,
             cwd=str(cwd),
-            context_files=read_context_files(cwd, agent_dir) if options.context_files else (),
-            custom=_system_prompt(options, agent_dir),
-            append=_append_system_prompt(options, agent_dir),
+            context_files=read_context_files(cwd, place.agent_dir) if options.context_files else (),
+            custom=_system_prompt(options, place),
+            append=_append_system_prompt(options, place),
         ),
         model_fallback_message=choice.fallback_message,
     )
@@ -223,28 +250,38 @@ def _user_models(agent_dir: Path) -> Models:
     return models
 
 
-def _system_prompt(options: _Options, agent_dir: Path) -> str | None:
+def _settings(options: _Options, cwd: Path, agent_dir: Path) -> SettingsManager:
+    if options.settings is not None:
+        if options.project_trusted:
+            raise SdkError(
+                "project_trusted: the settings that were passed decide that. Leave it out, or pass "
+                "it to SettingsManager.create."
+            )
+        return options.settings
+    settings = SettingsManager.create(cwd, agent_dir, project_trusted=options.project_trusted)
+    for problem in settings.drain_errors():
+        _log.warning("%s", problem)
+    return settings
+
+
+# --- the system prompt ------------------------------------------------------------------------
+
+
+def _system_prompt(options: _Options, place: _Place) -> str | None:
     if options.system_prompt is not None:
         return options.system_prompt
-    return read_prompt_file(agent_dir / "SYSTEM.md")
+    return read_first_prompt_file("SYSTEM.md", _prompt_directories(place))
 
 
-def _append_system_prompt(options: _Options, agent_dir: Path) -> Sequence[str]:
+def _append_system_prompt(options: _Options, place: _Place) -> Sequence[str]:
     if options.append_system_prompt:
         return options.append_system_prompt
-    return [read_prompt_file(agent_dir / "APPEND_SYSTEM.md") or ""]
+    return [read_first_prompt_file("APPEND_SYSTEM.md", _prompt_directories(place)) or ""]
 
 
-def _tool_options(options: _Options, agent_dir: Path) -> ToolOptions:
-    """The caller's tool options; programs of the user's agent directory come first."""
-    given = options.tool_options or ToolOptions()
-    bin_dir = agent_dir / "bin"
-    return {
-        **given,
-        "bash": {"bin_dir": bin_dir, **given.get("bash", {})},
-        "grep": {"bin_dir": bin_dir, **given.get("grep", {})},
-        "find": {"bin_dir": bin_dir, **given.get("find", {})},
-    }
+def _prompt_directories(place: _Place) -> list[Path]:
+    trusted = [place.cwd / ".pi"] if place.settings.project_trusted else []
+    return [*trusted, place.agent_dir]
 
 
 def _sections(
@@ -302,61 +339,3 @@ def _require_writable(session: SessionManager) -> None:
             f"Session directory is not writable: {directory}. Make it writable, set "
             "PI_CODING_AGENT_DIR or agent_dir, or pass SessionManager.in_memory()."
         )
-
-
-# --- model and level --------------------------------------------------------------------------
-
-
-class _Choice(Struct, frozen=True):
-    model: Model | None
-    thinking_level: ThinkingLevel | None = None
-    fallback_message: str | None = None
-
-
-def _choose_model(wanted: Model | str | None, models: Models, session: SessionManager) -> _Choice:
-    """The caller's model, else the session's, else one that can be used."""
-    if isinstance(wanted, Model):
-        return _Choice(wanted)
-    if wanted is not None:
-        matched = match_model(models, wanted)
-        return _Choice(matched.model, matched.thinking_level)
-    context = session.build_session_context()
-    recorded = context.model if context.messages else None
-    restored = restore_model(models, recorded) if recorded is not None else None
-    if restored is not None:
-        return _Choice(restored)
-    other = choose_initial_model(models)
-    if other is None:
-        return _Choice(None, fallback_message=_NO_MODELS)
-    if recorded is None:
-        return _Choice(other)
-    return _Choice(
-        other,
-        fallback_message=f"Could not restore model {recorded.provider}/{recorded.model_id}. "
-        f"Using {other.provider}/{other.id}",
-    )
-
-
-def _choose_level(options: _Options, session: SessionManager, choice: _Choice) -> ThinkingLevel:
-    level = options.thinking_level or choice.thinking_level
-    if level is None and _has_level(session):
-        level = cast("ThinkingLevel", session.build_session_context().thinking_level)
-    if choice.model is None:
-        return "off"
-    return clamp_thinking_level(choice.model, level or _DEFAULT_THINKING_LEVEL)
-
-
-def _has_level(session: SessionManager) -> bool:
-    return any(entry.type == "thinking_level_change" for entry in session.get_branch())
-
-
-def _record(session: SessionManager, model: Model | None, level: ThinkingLevel) -> None:
-    """Note what a new session starts with, and a level where an old one names none."""
-    if session.read_only:
-        return
-    if not session.build_session_context().messages:
-        if model is not None:
-            session.append_model_change(model.provider, model.id)
-        session.append_thinking_level_change(level)
-    elif not _has_level(session):
-        session.append_thinking_level_change(level)

@@ -23,15 +23,17 @@ def select_tools(
     tools: Sequence[str] | None = None,
     no_tools: Literal["builtin", "all"] | None = None,
     exclude_tools: Sequence[str] = (),
+    default_tools: Sequence[str] | None = None,
 ) -> list[AgentTool]:
     """The active tools, built-in ones first; a custom tool takes the place of its namesake.
 
     `tools` is a list of names and patterns to use, or of `+name` and `-name` changes to the
-    default ones; `exclude_tools` is applied last. Raises `SdkError` for a list that mixes both
-    kinds and for a name to use that no tool has.
+    default ones; `exclude_tools` is applied last. `default_tools` is the setting: names in place
+    of the usual defaults, and changes to them; names that no tool has are passed over there.
+    Raises `SdkError` for a `tools` that mixes both kinds or has a name to use that no tool has.
     """
     by_name = {tool.name: tool for tool in (*built_in, *custom)}
-    defaults = [] if no_tools else list(CODING_TOOL_NAMES)
+    defaults = [] if no_tools else _defaults(default_tools)
     names = [*defaults, *(tool.name for tool in custom if tool.name not in defaults)]
     if no_tools == "all":
         names = []
@@ -42,6 +44,21 @@ def select_tools(
         for name in names
         if name in by_name and not any(fnmatchcase(name, pattern) for pattern in exclude_tools)
     ]
+
+
+def _defaults(setting: Sequence[str] | None) -> list[str]:
+    """The names that the setting asks for, in order."""
+    if setting is None:
+        return list(CODING_TOOL_NAMES)
+    plain = [entry for entry in setting if entry[:1] not in {"+", "-"}]
+    # A list of changes alone changes the usual ones; an empty one asks for none.
+    names = plain if plain or not setting else list[str](CODING_TOOL_NAMES)
+    for entry in setting:
+        if entry.startswith("-"):
+            names = [name for name in names if name != entry[1:]]
+        elif entry.startswith("+"):
+            names.append(entry[1:])
+    return list(dict.fromkeys(names))
 
 
 def _are_changes(tools: Sequence[str]) -> bool:

@@ -35,7 +35,9 @@ def opened(*arguments: str) -> AgentSession:
         ([], {}),
         (["--mode", "rpc"], {}),
         (["hello", "-"], {}),
-        (["--approve", "-na", "--offline", "--verbose"], {}),
+        (["--offline", "--verbose"], {}),
+        (["--approve"], {"project_trusted": True}),
+        (["-a", "-na"], {"project_trusted": False}),
         (["--provider", "p", "--model", "m:high"], {"provider": "p", "model": "m:high"}),
         (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
         (["--thinking", "xhigh"], {"thinking": "xhigh"}),
@@ -176,3 +178,82 @@ def test_rpc_check_52_failures_to_start_are_told_on_standard_error(project, capf
     assert out == ""
     assert err.startswith(line)
     assert "Traceback" not in err
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steering_project(project):
+    """A project whose settings say something."""
+    (project / ".pi").mkdir()
+    (project / ".pi" / "settings.json").write_text('{"steeringMode": "all"}')
+    return project
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stored", "default", "counts"),
+    [
+        ([], None, None, False),
+        (["--approve"], None, None, True),
+        (["-a"], False, "never", True),
+        (["--no-approve"], True, "always", False),
+        ([], True, None, True),
+        ([], False, "always", False),
+        ([], None, "always", True),
+    ],
+    ids=str,
+)
+def test_sdk_check_36_who_trusts_a_projects_settings(  # undecided is untrusted, without a word
+    steering_project, agent_dir, capsys, arguments, stored, default, counts
+):
+    if stored is not None:
+        (agent_dir / "trust.json").write_text(json.dumps({str(steering_project): stored}))
+    if default is not None:
+        (agent_dir / "settings.json").write_text(json.dumps({"defaultProjectTrust": default}))
+    session = opened("--no-session", *arguments)
+    assert session.settings.project_trusted is counts
+    assert session.agent.steering_queue.mode == ("all" if counts else "one-at-a-time")
+    assert "settings" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "directory"), [([], "kept"), (["--session-dir", "told"], "told")]
+)
+def test_the_session_directory_may_come_from_the_settings(project, agent_dir, arguments, directory):
+    (agent_dir / "settings.json").write_text('{"sessionDir": "kept"}')
+    session = opened(*arguments)
+    assert session.session_file is not None
+    assert session.session_file.parent.absolute() == project / directory
+
+
+def test_the_settings_are_those_of_where_the_session_works(steering_project, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    header = {"type": "session", "version": 3, "id": "x", "timestamp": "", "cwd": str(other)}
+    (steering_project / "other.jsonl").write_text(json.dumps(header) + "\n")
+    assert opened("--approve", "--no-session").agent.steering_queue.mode == "all"
+    session = opened("--approve", "--session", "./other.jsonl")
+    assert session.session_manager.cwd == str(other)
+    assert session.agent.steering_queue.mode == "one-at-a-time"
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("{", "Warning: Invalid settings file {path}: "),
+        ('{"transport": 5}', "Warning: Invalid setting in {path}: transport: expected one of "),
+    ],
+)
+def test_what_is_wrong_with_the_settings_is_a_warning(agent_dir, capsys, text, warning):
+    path = agent_dir / "settings.json"
+    path.write_text(text)
+    opened("--no-session")
+    assert capsys.readouterr().err.startswith(warning.format(path=path))
+
+
+def test_a_trust_store_that_cannot_be_used_is_a_failure_to_start(agent_dir, capfd):
+    path = agent_dir / "trust.json"
+    path.write_text("[]")
+    assert main([]) == 1
+    assert capfd.readouterr().err == f"Error: Invalid trust store {path}: expected an object\n"

@@ -340,6 +340,26 @@ def test_a_server_without_a_model_runs_and_says_so(agent_dir, project):
     assert err.startswith("Warning: No models available.")
 
 
+@pytest.mark.parametrize("other", ["", "http://127.0.0.1:9"])
+def test_requests_go_through_the_proxy_of_the_settings(  # unless the environment names one
+    fake, agent_dir, project, write_models, other
+):
+    async def main() -> str:
+        async with fake:
+            write_models({"fake": fake.config(baseUrl="http://provider.test/v1", apiKey="k")})
+            settings = json.dumps({"httpProxy": fake.server.url})
+            (agent_dir / "settings.json").write_text(settings)
+            async with running(agent_dir, project, "--no-session", HTTP_PROXY=other) as server:
+                await server.ask("prompt", message="hi")
+                await server.saw("agent_settled")
+                answer = await server.ask("get_last_assistant_text")
+                await server.end()
+                return answer["data"]["text"]
+
+    assert asyncio.run(main()) == (None if other else "Hello world")
+    assert len(fake.bodies) == (0 if other else 1)
+
+
 def test_a_bad_models_json_is_told_on_standard_error(agent_dir, project, write_models):
     path = write_models("{")
 

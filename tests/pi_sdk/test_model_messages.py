@@ -1,0 +1,47 @@
+"""What a model gets of a session when images are kept from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pi_ai import AssistantMessage, ImageContent, TextContent, ToolResultMessage, UserMessage
+from pi_sdk import SettingsManager
+from pi_sdk.model_messages import to_model_messages
+
+IMAGE = ImageContent("aGk=", "image/png")
+BLOCKED = SettingsManager.in_memory({"images": {"blockImages": True}})
+NO_IMAGE = "Image reading is disabled."
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ([TextContent("a")], ["a"]),
+        ([IMAGE], [NO_IMAGE]),
+        ([TextContent("a"), IMAGE, IMAGE, TextContent("b"), IMAGE], ["a", NO_IMAGE, "b", NO_IMAGE]),
+        ([TextContent(NO_IMAGE), IMAGE], [NO_IMAGE]),
+    ],
+    ids=["no image", "one", "several", "behind the text itself"],
+)
+def test_images_become_a_text(content, texts):
+    for message in (
+        UserMessage(content),
+        ToolResultMessage(tool_call_id="c", tool_name="read", content=content),
+    ):
+        (shown,) = to_model_messages([message], BLOCKED)
+        assert [block.text for block in shown.content] == texts
+        assert message.content is content
+
+
+def test_messages_without_images_are_the_same_objects():
+    messages = [UserMessage("a"), UserMessage([TextContent("b")]), AssistantMessage([])]
+    assert all(
+        shown is given
+        for shown, given in zip(to_model_messages(messages, BLOCKED), messages, strict=True)
+    )
+
+
+def test_images_are_shown_by_default():
+    message = UserMessage([IMAGE])
+    (shown,) = to_model_messages([message], SettingsManager.in_memory())
+    assert shown is message
