@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Protocol, cast
 
 from pi_tools.spawn import spawn
@@ -33,7 +34,7 @@ _MASK = "***"
 def find_secrets(environment: Mapping[str, str], arguments: Sequence[str]) -> tuple[str, ...]:
     """What must not be shown: values of variables named like a secret, and of `--api-key`."""
     found = {value for name, value in environment.items() if _SECRET_NAME.search(name)}
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, value in pairwise([*arguments, ""]):
         if flag == "--api-key":
             found.add(value)
         elif flag.startswith("--api-key="):
