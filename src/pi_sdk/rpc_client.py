@@ -9,7 +9,8 @@ import asyncio
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
 
@@ -140,7 +141,8 @@ class RpcClient(RpcCommands):
         connection = self._connection
         if connection is not None and connection.is_running:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
-            connection.discard()
+            with suppress(RuntimeError):  # the event loop is closed; the server is killed by now
+                connection.discard()
 
     def __repr__(self) -> str:
         running = self._connection is not None and self._connection.is_running
@@ -181,7 +183,10 @@ class RpcClient(RpcCommands):
                         return
                     if not state.is_streaming:
                         ends.add("compaction_end")
-                await _until(ends, events, connection)
+                async for event in events:
+                    if event.type in ends:
+                        return
+                raise connection.ended_error()
         except TimeoutError as error:
             raise _timed_out(connection, error) from None
 
@@ -194,7 +199,7 @@ class RpcClient(RpcCommands):
         events = self._subscriptions.iterate(None)
         try:
             async with asyncio.timeout(timeout or None):
-                return await _until({"agent_settled"}, events, connection)
+                return await _until_settled(events, connection)
         except TimeoutError as error:
             raise _timed_out(connection, error) from None
 
@@ -216,7 +221,7 @@ class RpcClient(RpcCommands):
             async with asyncio.timeout(timeout or None):
                 if await self.prompt(message, images) != "started":
                     return []
-                return await _until({"agent_settled"}, events, connection)
+                return await _until_settled(events, connection, after="agent_start")
         except TimeoutError as error:
             raise _timed_out(connection, error) from None
 
@@ -239,14 +244,19 @@ class RpcClient(RpcCommands):
         return await self._running().request(command, fields, timeout=timeout, on_output=on_output)
 
 
-async def _until(
-    ends: Collection[str], events: RpcEvents, connection: RpcConnection
+async def _until_settled(
+    events: RpcEvents, connection: RpcConnection, *, after: str | None = None
 ) -> list[RpcEvent]:
-    """The events up to the first of these types. Raises `RpcProcessError` if none comes."""
+    """The events up to `agent_settled`, of which one before an `after` is that of an earlier run.
+
+    Raises `RpcProcessError` if it does not come.
+    """
     found: list[RpcEvent] = []
+    begun = after is None
     async for event in events:
         found.append(event)
-        if event.type in ends:
+        begun = begun or event.type == after
+        if begun and event.type == "agent_settled":
             return found
     raise connection.ended_error()
 

@@ -24,6 +24,7 @@ from pi_agent import (
 )
 from pi_ai import AssistantMessage, JsonObject, JsonValue, Model, ToolCall, UpdateEvent, Usage
 from pi_ai.builder import MessageBuilder
+from pi_ai.wire import encode, from_json_value
 from pi_sdk.deep_json import parse_deep_json
 from pi_sdk.events import (
     AgentSettledEvent,
@@ -239,18 +240,17 @@ class EventReader:
         try:
             record = _records().decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _read_odd_record(line)
+            record = _read_odd_record(line)
         match record:
             case _Response():
-                return Response(
-                    str(record.command), record.success, record.id, record.data, record.error
-                )
+                name = str(record.command)
+                return Response(name, record.success, record.id, record.data, record.error)
             case _MessageStart(message=message):
                 self._start(message)
                 return MessageStartEvent(message)
             case _MessageUpdate(change=change, usage=usage):
                 update = self._update(change, usage)
-                return _read_odd_record(line) if update is None else MessageUpdateEvent(update)
+                return _read_unknown(line) if update is None else MessageUpdateEvent(update)
             case _MessageEnd(message=message):
                 self._message = None
                 return MessageEndEvent(message)
@@ -319,22 +319,40 @@ def _end_block(message: MessageBuilder, change: _Change) -> UpdateEvent:
     return message.end(at)
 
 
-def _read_odd_record(line: bytes) -> RpcEvent | Response | None:
-    """A record of an unknown kind or shape, or one nested more deeply than decoders go."""
+def _read_odd_record(line: bytes) -> _Record | UnknownEvent | Response | None:
+    """A record of an unknown kind or shape, with half a surrogate pair, or nested very deeply."""
+    unknown = _read_unknown(line)
+    if unknown is None:
+        return None
+    if unknown.type == "response":
+        return _read_odd_response(unknown.raw)
+    try:
+        return from_json_value(unknown.raw, _Record)
+    except (ValueError, RecursionError):
+        return unknown
+
+
+def _read_unknown(line: bytes) -> UnknownEvent | None:
+    """Any record as it is; None for a line that is none."""
     try:
         value = parse_deep_json(line.decode("utf-8", "replace"))
     except ValueError:
         return None
     record = cast("JsonObject", value) if isinstance(value, dict) else {}
     kind = record.get("type")
-    if not isinstance(kind, str):
-        return None
-    if kind != "response":
-        return UnknownEvent(kind, record)
-    return Response(
+    return UnknownEvent(kind, record) if isinstance(kind, str) else None
+
+
+def _read_odd_response(record: JsonObject) -> Response:
+    response = Response(
         str(record.get("command")),
         record.get("success") is True,
         record.get("id"),
         error=str(record.get("error", "")),
-        nested=record.get("data"),
     )
+    if "data" in record:
+        try:
+            response.data = Raw(encode(record["data"]))
+        except RecursionError:
+            response.nested = record["data"]
+    return response

@@ -1,59 +1,32 @@
-"""RpcClient with a stand-in that speaks the whole protocol: rpc spec, sections 5, 10 and 11."""
+"""The commands of RpcClient, and what a stand-in answers: rpc spec, sections 5 and 12."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
 
-from pi_ai import ImageContent, TextContent, ThinkingContent, ToolCall
+from pi_ai import ImageContent
 from pi_sdk import (
-    AgentSettledEvent,
     BashResult,
     CycledModel,
-    EventsLostEvent,
     ForkMessage,
     ForkResult,
     ReplaceResult,
     RpcClient,
     RpcError,
-    RpcEvent,
     RpcProcessError,
     RpcTimeoutError,
-    ThinkingLevelChangedEvent,
-    UnknownEvent,
-    rpc_child,
-    rpc_connection,
 )
 from pi_sdk.rpc_types import _REFUSED, UNBUILT_COMMANDS, CommandError, read_command
 from pi_session.entries import ModelChangeEntry
 from support import rpc_stand_in as wire
+from support.rpc_clients import run
 
-STAND_IN = [sys.executable, "-S", wire.__file__]
 IMAGE = ImageContent("aGk=", "image/png")
-
-
-def stand_in(*args: str, **options: Any) -> RpcClient:
-    return RpcClient(STAND_IN, args=args, **options)
-
-
-def run(main: Callable[[RpcClient], Awaitable[Any]], *args: str, **options: Any) -> Any:
-    """What `main` gives, called with a started client."""
-
-    async def all_of_it() -> Any:
-        async with asyncio.timeout(15), stand_in(*args, **options) as client:
-            return await main(client)
-
-    return asyncio.run(all_of_it())
-
-
-# --- commands ---------------------------------------------------------------------------------
 
 Row: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any], Callable[[Any], Any]]
 """A method, its arguments, its options, the fields that are sent, and whether the result fits."""
@@ -291,6 +264,15 @@ def test_an_answer_of_another_shape_is_an_error(command, data, tmp_path):
     run(main, "--answer", command, str(tmp_path / "data"))
 
 
+def test_half_a_surrogate_pair_in_an_answer_is_read(tmp_path):
+    (tmp_path / "data").write_text('{"text":"\\ud83d"}')
+    found = run(
+        lambda client: client.get_last_assistant_text(),
+        *("--answer", "get_last_assistant_text", str(tmp_path / "data")),
+    )
+    assert found == "\ud83d"
+
+
 def test_a_tree_as_deep_as_a_long_session_is_read(tmp_path):
     depth = 3000
     node = json.dumps({"entry": wire.FIRST, "children": []})[:-2]
@@ -315,436 +297,3 @@ def test_what_bash_prints_goes_to_the_call_that_asked():
         return one, two
 
     assert run(main) == (["out\n", "err\n"], ["out\n", "err\n"])
-
-
-# --- runs and their events --------------------------------------------------------------------
-
-
-def test_an_answer_arrives_as_typed_events():
-    async def main(client: RpcClient) -> list[RpcEvent]:
-        heard: list[RpcEvent] = []
-        client.on_event(heard.append)
-        events = await client.prompt_and_wait("answer", [IMAGE])
-        assert events == heard
-        return events
-
-    events = run(main)
-    assert events[-1] == AgentSettledEvent()
-    updates = [event for event in events if event.type == "message_update"]
-    assert updates[3].message.content == [ThinkingContent("hm"), TextContent("Hel")]
-    (end,) = [event for event in events if event.type == "message_end"]
-    assert end.message.content == [
-        ThinkingContent("hm, so", "s"),
-        TextContent("Hello"),
-        ToolCall("call_2", "bash", {"command": "echo"}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [("handled", []), ("settle", [])],
-    ids=["handled by an extension", "queued"],
-)
-def test_a_prompt_that_starts_no_run_is_not_waited_for(message, expected):
-    assert run(lambda client: client.prompt_and_wait(message)) == expected
-
-
-def test_idle_is_seen_whether_it_came_before_or_comes_later():
-    async def main(client: RpcClient) -> list[bool]:
-        await client.wait_for_idle()  # nothing ever ran: no event will come
-        await client.prompt_and_wait("answer")
-        await client.wait_for_idle()
-        await client.prompt("hang")
-        waiting = [
-            asyncio.ensure_future(client.wait_for_idle()),
-            asyncio.ensure_future(client.collect_events()),
-        ]
-        await client.get_state()  # says that nothing runs, but a prompt was accepted
-        before = [task.done() for task in waiting]
-        await client.prompt("settle")
-        await asyncio.gather(*waiting)
-        return before
-
-    assert run(main) == [False, False]
-
-
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (lambda c: c.wait_for_idle(0.05), "Timeout waiting for the agent to settle. Stderr: "),
-        (lambda c: c.collect_events(0.05), "Timeout waiting for the agent to settle. Stderr: "),
-        (
-            lambda c: c.prompt_and_wait("silence", timeout=0.05),
-            "Timeout waiting for the agent to settle. Stderr: ",
-        ),
-    ],
-    ids=["idle", "collect", "prompt and wait"],
-)
-def test_a_wait_that_takes_too_long_is_an_error(call, text):
-    async def main(client: RpcClient) -> str:
-        await client.prompt("hang")
-        with pytest.raises(RpcTimeoutError) as raised:
-            await call(client)
-        assert isinstance(raised.value, TimeoutError)
-        return str(raised.value)
-
-    assert run(main) == text
-
-
-def test_a_reader_that_does_not_read_stalls_nothing_and_holds_little():
-    async def main(client: RpcClient) -> list[RpcEvent]:
-        idle = client.events(max_waiting=10)
-        events = await client.prompt_and_wait("flood 20000")
-        assert len(events) == 20_001
-        assert (await client.get_state()).session_id == "01a202c1"
-        return [await anext(idle) for _ in range(11)]
-
-    held = run(main)
-    assert held == [
-        EventsLostEvent(19_991),
-        *(ThinkingLevelChangedEvent(str(number)) for number in range(19_991, 20_000)),
-        AgentSettledEvent(),
-    ]
-
-
-def test_an_iterator_ends_with_the_client():
-    async def main() -> list[RpcEvent]:
-        client = stand_in()
-        events = client.events()  # before the start counts
-        async with client:
-            await client.prompt("answer")
-        return [event async for event in events]
-
-    assert asyncio.run(main())[-1] == AgentSettledEvent()
-
-
-# --- lines that are no protocol ---------------------------------------------------------------
-
-
-def test_garbage_between_records_harms_nothing():
-    lines = [
-        "",
-        "   ",
-        "Traceback (most recent call last):",
-        "null",
-        "[1]",
-        "{}",
-        '{"type":7}',
-        '{"type":"from_the_future","x":1}',
-        '{"type":"response","command":"parse","success":false,"error":"Failed to parse"}',
-        '{"id":"req_99","type":"response","command":"abort","success":true}',
-        '{"type":"queue_update","steering":["\u2028\u0085"],"followUp":[]}\r',
-        "\udcff\udcfe",
-    ]
-
-    async def main(client: RpcClient) -> list[RpcEvent]:
-        events = await client.prompt_and_wait("raw " + "\n".join(lines) + "\n")
-        await client.get_state()
-        return events
-
-    told = run(main)
-    assert [(e.type, getattr(e, "raw", None)) for e in told] == [
-        ("from_the_future", {"type": "from_the_future", "x": 1}),
-        ("response", {"command": "parse", "success": False, "error": "Failed to parse"}),
-        ("response", {"command": "abort", "success": True, "id": "req_99"}),
-        ("queue_update", None),
-        ("agent_settled", None),
-    ]
-    assert told[3].steering == ["\u2028\u0085"]
-
-
-def test_a_line_without_an_end_is_not_collected_for_ever(monkeypatch):
-    monkeypatch.setattr(rpc_child, "_MAX_LINE_BYTES", 100_000)
-
-    async def main(client: RpcClient) -> RpcProcessError:
-        with pytest.raises(RpcProcessError) as raised:
-            await client.prompt("line 1000000")
-        return raised.value
-
-    raised = run(main)
-    assert raised.signal == "SIGKILL"
-    assert "Killed: a line of more than 100000 bytes" in raised.stderr
-
-
-# --- time limits and cancellation -------------------------------------------------------------
-
-
-def test_a_request_without_an_answer_times_out_and_those_that_may_take_long_do_not():
-    async def main(client: RpcClient) -> str:
-        client._request_timeout = 0.05  # after the start, which may take longer
-        patient = asyncio.ensure_future(client.prompt("silence"))
-        with pytest.raises(RpcTimeoutError) as raised:
-            await client._request("extension_ui_response", {}, timed=True)
-        await asyncio.sleep(0.1)
-        assert not patient.done()
-        patient.cancel()
-        assert raised.value.command == "extension_ui_response"
-        return str(raised.value)
-
-    text = run(main)
-    assert text == "Timeout waiting for response to extension_ui_response. Stderr: "
-
-
-@pytest.mark.parametrize("timeout", [None, 0])
-def test_no_time_limit(timeout):
-    assert run(lambda client: client.get_last_assistant_text(), request_timeout=timeout) is None
-
-
-def test_cancelling_a_request_leaves_the_client_as_it_was():
-    async def main(client: RpcClient) -> None:
-        for call in (client.prompt("silence"), client.bash("make"), client.get_messages()):
-            task = asyncio.ensure_future(call)
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        assert await client.get_available_thinking_levels() == ["off", "high"]
-        assert client._connection is not None
-        assert client._connection._pending == {}
-
-    run(main)
-
-
-# --- dialogs of extensions --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("method", "answer", "sent"),
-    [
-        ("select", None, {"cancelled": True}),
-        ("input", "text", {"value": "text"}),
-        ("confirm", False, {"confirmed": False}),
-        ("confirm", True, {"confirmed": True}),
-        ("editor", ValueError("mine"), {"cancelled": True}),
-    ],
-)
-@pytest.mark.parametrize("waits", [False, True], ids=["plain", "async"])
-def test_dialogs_are_answered(method, answer, sent, waits, caplog):
-    asked: list[tuple[str, str | None]] = []
-
-    def plain(request: Any) -> Any:
-        asked.append((request.method, request.title))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def later(request: Any) -> Any:
-        await asyncio.sleep(0)
-        return plain(request)
-
-    caplog.set_level(logging.CRITICAL)
-    assert answered(method, on_dialog=later if waits else plain) == sent
-    assert asked == [(method, "Sure?")]  # and not the notification before it
-
-
-def test_dialogs_are_cancelled_if_nobody_answers():
-    assert answered("input") == {"cancelled": True}
-
-
-def answered(method: str, **options: Any) -> dict[str, Any]:
-    """What the stand-in was sent after it opened a dialog."""
-
-    async def main(client: RpcClient) -> Any:
-        events = client.events()
-        await client.prompt(f"dialog {method}")
-        async for event in events:
-            if isinstance(event, UnknownEvent):
-                return event.raw["answer"]
-
-    record = run(main, **options)
-    assert (record.pop("type"), record.pop("id")) == ("extension_ui_response", "u1")
-    return record
-
-
-# --- the end of the server --------------------------------------------------------------------
-
-
-def test_rpc_check_54_a_dead_child_is_an_error_for_every_waiter():
-    async def main(client: RpcClient) -> list[BaseException]:
-        events = client.events()
-        waiting = [
-            asyncio.ensure_future(call)
-            for call in (
-                client.prompt("silence"),
-                client.collect_events(),
-                client.prompt_and_wait("hang"),
-                anext(events),
-            )
-        ]
-        await client.get_state()
-        last = asyncio.ensure_future(client.prompt("die 7"))
-        done = await asyncio.gather(*waiting[:3], last, return_exceptions=True)
-        assert (await waiting[3]).type == "agent_start"
-        for late in (client.get_state(), client.wait_for_idle(), anext(events)):
-            with pytest.raises(RpcProcessError, match="code=7"):
-                await late
-        return done
-
-    for error in run(main, env={"MY_API_KEY": "sk-very-secret-key"}):
-        assert isinstance(error, RpcProcessError)
-        assert isinstance(error, ConnectionError)
-        assert (error.exit_code, error.signal) == (7, None)
-        text = "Agent process exited (code=7 signal=null). Stderr: it hurts: ***\n"
-        assert str(error) == text
-        assert error.stderr == "it hurts: ***\n"
-
-
-@pytest.mark.parametrize(
-    ("message", "text"),
-    [
-        ("killed", "Agent process exited (code=null signal=SIGKILL). Stderr: "),
-        ("close", "Agent process exited (code=null signal=SIGKILL). Stderr: "),
-    ],
-    ids=["killed", "closes its output"],
-)
-def test_a_child_that_is_killed_or_falls_silent(message, text, monkeypatch):
-    monkeypatch.setattr(rpc_child, "_PIPE_SECONDS", 0.1)
-
-    async def main(client: RpcClient) -> str:
-        with pytest.raises(RpcProcessError) as raised:
-            await client.prompt(message)
-        return str(raised.value)
-
-    assert run(main) == text
-
-
-def test_a_server_that_cannot_start_says_why():
-    async def main() -> tuple[RpcProcessError, str]:
-        client = stand_in("--refuse-to-start")
-        with pytest.raises(RpcProcessError) as raised:
-            await client.start()
-        return raised.value, client.get_stderr()
-
-    error, stderr = asyncio.run(main())
-    assert (error.exit_code, error.stderr) == (1, "Error: Unknown option: --wat\n")
-    assert stderr == error.stderr
-
-
-@pytest.mark.parametrize(
-    ("command", "error", "text"),
-    [
-        (["/no/such/program"], RpcProcessError, "Cannot start '/no/such/program': "),
-        ([], ValueError, "command: expected a program"),
-        ("pi --mode rpc", ValueError, "command: expected a program"),
-    ],
-    ids=["missing", "empty", "text"],
-)
-def test_a_command_that_is_none(command, error, text):
-    async def main() -> None:
-        await RpcClient(command).start()
-
-    with pytest.raises(error, match=text):
-        asyncio.run(main())
-
-
-def test_a_server_that_does_not_answer_is_not_left_behind():
-    async def main() -> int:
-        client = stand_in("--mute", request_timeout=0.2)
-        with pytest.raises(RpcTimeoutError, match="get_state"):
-            await client.start()
-        return pid_of(client)
-
-    assert_gone(asyncio.run(main()))
-
-
-@pytest.mark.parametrize(
-    ("args", "status", "signal"),
-    [((), 0, None), (("--stay",), None, "SIGTERM"), (("--ignore-signals",), None, "SIGKILL")],
-    ids=["ends with its input", "needs SIGTERM", "needs SIGKILL"],
-)
-def test_rpc_check_54_closing_leaves_no_process(args, status, signal, monkeypatch):
-    monkeypatch.setattr(rpc_connection, "_END_SECONDS", 0.3)
-
-    async def main() -> tuple[int, RpcProcessError]:
-        client = stand_in(*args)
-        await client.start()
-        waiting = asyncio.ensure_future(client.prompt("silence"))
-        await client.get_state()
-        await client.aclose()
-        await client.aclose()  # a second time does nothing
-        with pytest.raises(RpcProcessError) as raised:
-            await waiting
-        return pid_of(client), raised.value
-
-    pid, error = asyncio.run(main())
-    assert_gone(pid)
-    assert (error.exit_code, error.signal) == (status, signal)
-
-
-def test_closing_that_is_cancelled_kills():
-    async def main() -> int:
-        client = stand_in("--ignore-signals")
-        await client.start()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.aclose(), 0.05)
-        return pid_of(client)
-
-    assert_gone(asyncio.run(main()))
-
-
-def test_a_client_that_is_forgotten_warns_and_kills():
-    async def main() -> int:
-        client = stand_in()
-        await client.start()
-        pid = pid_of(client)
-        with pytest.warns(ResourceWarning, match="was not closed"):
-            del client
-        await asyncio.sleep(0.05)
-        return pid
-
-    assert_gone(asyncio.run(main()))
-
-
-def test_starting_and_using_at_the_wrong_time():
-    async def main() -> None:
-        client = stand_in()
-        with pytest.raises(RuntimeError, match="Client not started"):
-            await client.get_state()
-        async with client:
-            with pytest.raises(RuntimeError, match="Client already started"):
-                await client.start()
-        with pytest.raises(RuntimeError, match="Client not started"):
-            await client.wait_for_idle()
-        async with client:  # again
-            await client.wait_for_idle()
-
-    asyncio.run(main())
-
-
-def test_what_the_server_is_started_with(tmp_path):
-    path = tmp_path / "server.py"
-    path.write_text(
-        "import json, os, sys\n"
-        "print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['MINE']]), file=sys.stderr)\n"
-    )
-    lines: list[str] = []
-
-    async def main() -> None:
-        client = RpcClient(
-            [sys.executable, str(path)],
-            provider="fake",
-            model="m1:low",
-            args=["--api-key", "sk-123456789"],
-            cwd=tmp_path,
-            env={"MINE": "plain"},
-            on_stderr=lines.append,
-        )
-        with pytest.raises(RpcProcessError, match=r"code=0 signal=null"):
-            await client.start()
-
-    asyncio.run(main())
-    flags = ["--mode", "rpc", "--provider", "fake", "--model", "m1:low", "--api-key", "***"]
-    assert [json.loads(line) for line in lines] == [[flags, os.path.realpath(tmp_path), "plain"]]
-
-
-def pid_of(client: RpcClient) -> int:
-    assert client._connection is not None
-    child = client._connection._child
-    assert child is not None
-    assert child._transport is not None
-    return child._transport.get_pid()
-
-
-def assert_gone(pid: int) -> None:
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)

@@ -201,7 +201,9 @@ def prompt(command: dict[str, Any]) -> None:
             put({"type": "agent_settled", "aborted": False})
             respond(command, {"disposition": "queued"})
         case "flood":
+            put({"type": "agent_settled", "aborted": True})  # of a run before
             respond(command, started)
+            put({"type": "agent_start"})
             for number in range(int(words[0])):
                 put({"type": "thinking_level_changed", "level": str(number)})
             put({"type": "agent_settled", "aborted": False})
@@ -217,6 +219,7 @@ def prompt(command: dict[str, Any]) -> None:
             put(request | {"method": "notify", "message": "hello"}, request | {"method": words[0]})
         case "raw":
             respond(command, started)
+            put({"type": "agent_start"})
             raw(command["message"][4:].encode("utf-8", "surrogateescape"))
             put({"type": "agent_settled", "aborted": False})
         case _:
