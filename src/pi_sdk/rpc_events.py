@@ -311,11 +311,12 @@ _KINDS = frozenset({"text", "thinking", "toolcall"})
 def _end_block(message: MessageBuilder, change: _Change) -> UpdateEvent:
     """Close a block; what the server says of it stands over what was collected."""
     at, call = change.content_index, change.tool_call
-    if call is not None:
+    if change.type != "toolcall_end":
+        if change.content is not None:
+            message.replace_text(at, change.content)
+    elif call is not None:
         fields = {field: getattr(call, field) for field in call.__struct_fields__}
         message.correct_tool_call(at, fields)
-    elif change.content is not None:
-        message.replace_text(at, change.content)
     return message.end(at)
 
 

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pi_agent import MessageUpdateEvent
 from pi_ai import Model, TextContent, ThinkingContent, ToolCall, Usage
@@ -180,6 +182,7 @@ def read_all(*records: dict[str, Any]) -> list[Any]:
     return [reader.read(json.dumps(record).encode()) for record in records]
 
 
+KINDS = ("text", "thinking", "toolcall")
 START = {"type": "message_start", "message": wire.ASSISTANT}
 
 
@@ -258,6 +261,48 @@ def test_a_change_that_does_not_fit_the_message_is_kept_raw(records):
     event = read_all(*records)[-1]
     assert isinstance(event, UnknownEvent)
     assert event.raw == records[-1]
+
+
+STEPS = [f"{kind}_{step}" for kind in KINDS for step in ("start", "delta", "end")]
+CHANGES = st.fixed_dictionaries(
+    {"type": st.sampled_from(STEPS), "contentIndex": st.integers(-1, 2)},
+    optional={
+        "delta": st.sampled_from(["", "x", '{"a":', None]),
+        "content": st.sampled_from(["", "y", None]),
+        "id": st.just("c"),
+        "toolCall": st.sampled_from([{"type": "toolCall", "id": "c", "name": "n"}, {}, None]),
+    },
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(CHANGES, max_size=12))
+def test_no_order_of_changes_breaks_the_reader(changes):
+    reader = EventReader()
+    reader.read(json.dumps(START).encode())
+    for change in changes:
+        record = {"type": "message_update", "assistantMessageEvent": change}
+        event = reader.read(json.dumps(record).encode())
+        if isinstance(event, MessageUpdateEvent):
+            encode(event.message)
+        else:
+            assert isinstance(event, UnknownEvent)
+            assert event.raw == record
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from([record["type"] for record, _ in RECORDS] + ["response", "message_end"]),
+    st.dictionaries(
+        st.sampled_from(
+            ["id", "data", "success", "command", "message", "messages", "entry", "usage"]
+        ),
+        st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=3),
+    ),
+)
+def test_no_fields_break_the_reader(kind, fields):
+    read = EventReader().read(json.dumps({"type": kind, **fields}).encode())
+    assert isinstance(read, Response) if kind == "response" else read.type == kind
 
 
 def test_what_a_session_tells_arrives_as_it_was_told():
