@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pi_agent import MessageUpdateEvent
@@ -263,20 +263,27 @@ def test_a_change_that_does_not_fit_the_message_is_kept_raw(records):
     assert event.raw == records[-1]
 
 
+FOREIGN_CALL = {"type": "toolCall", "id": "c", "name": "n"}
 STEPS = [f"{kind}_{step}" for kind in KINDS for step in ("start", "delta", "end")]
 CHANGES = st.fixed_dictionaries(
-    {"type": st.sampled_from(STEPS), "contentIndex": st.integers(-1, 2)},
+    {"type": st.sampled_from(STEPS), "contentIndex": st.sampled_from([0, 0, 1, -1])},
     optional={
         "delta": st.sampled_from(["", "x", '{"a":', None]),
         "content": st.sampled_from(["", "y", None]),
         "id": st.just("c"),
-        "toolCall": st.sampled_from([{"type": "toolCall", "id": "c", "name": "n"}, {}, None]),
+        "toolCall": st.sampled_from([FOREIGN_CALL, {}, None]),
     },
 )
 
 
 @settings(max_examples=100)
 @given(st.lists(CHANGES, max_size=12))
+@example(
+    [
+        {"type": "text_start", "contentIndex": 0},
+        {"type": "text_end", "contentIndex": 0, "toolCall": FOREIGN_CALL},
+    ]
+)
 def test_no_order_of_changes_breaks_the_reader(changes):
     reader = EventReader()
     reader.read(json.dumps(START).encode())
