@@ -1,4 +1,4 @@
-"""What an import costs, ours beside peers, and how soon the RPC server answers. See README.md.
+"""What an import costs, ours beside peers. See README.md.
 
 python benchmarks/imports.py [--quick] [--runs N] [--subjects ours,bare] [--write]
 """
@@ -6,14 +6,10 @@ python benchmarks/imports.py [--quick] [--runs N] [--subjects ours,bare] [--writ
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from peers import SUBJECTS, child_environment, prepare_all
 from report import Failure, cell, machine, table, write_section
@@ -88,49 +84,9 @@ def measure_import(target: Target, cost: Cost) -> None:
     cost.wall_ms.append(wall * 1000)
 
 
-def measure_rpc(cost: Cost) -> None:
-    """One RPC server in an empty home, from its start to its answer to `get_state`."""
-    with tempfile.TemporaryDirectory() as home:
-        started = time.perf_counter()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "pi_sdk.rpc"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=home,
-            env=child_environment() | {"HOME": home, "ANTHROPIC_API_KEY": "key"},
-        )
-        assert server.stdin
-        assert server.stdout
-        try:
-            server.stdin.write(b'{"id":"1","type":"get_state"}\n')
-            server.stdin.flush()
-            answer = json.loads(server.stdout.readline())
-            wall = time.perf_counter() - started
-            if not answer.get("success"):
-                raise RuntimeError(f"get_state failed: {answer}")
-            cpu, peak = _usage_of(server.pid)
-        finally:
-            server.stdin.close()
-            server.wait(timeout=_RUN_SECONDS)
-            server.stdout.close()
-    cost.cpu_ms.append(cpu)
-    cost.peak_mb.append(peak)
-    cost.wall_ms.append(wall * 1000)
-
-
-def _usage_of(pid: int) -> tuple[float, float]:
-    """CPU in milliseconds and peak memory in MB of a running process; Linux only."""
-    cpu = 0.0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        cpu += int((thread / "schedstat").read_text(encoding="ascii").split()[0]) / 1e6
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    return cpu, peak / 1024
-
-
 def main() -> None:
     """Parse the command line, install, measure, print."""
-    parser = argparse.ArgumentParser(description="What imports and the RPC server's start cost.")
+    parser = argparse.ArgumentParser(description="What imports cost.")
     parser.add_argument("--quick", action="store_true", help="three interpreters each")
     parser.add_argument("--runs", type=int, help="how many interpreters each (default 15)")
     parser.add_argument("--subjects", help=f"some of {','.join(s.name for s in SUBJECTS)}")
@@ -140,7 +96,6 @@ def main() -> None:
     wanted = options.subjects.split(",") if options.subjects else [s.name for s in SUBJECTS]
     targets, notes = find_targets(wanted)
     costs: dict[Target, Cost | Failure] = {target: Cost() for target in targets}
-    rpc = Cost()
     for run in range(runs + 1):  # the first fills the caches of the disk and of bytecode
         print(f"imports: run {run} of {runs}", file=sys.stderr)
         for target in targets:
@@ -151,16 +106,14 @@ def main() -> None:
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     costs[target] = Failure(error)
                     notes.append(f"- {target.label}: failed: {error}")
-        if "ours" in wanted and os.path.exists("/proc/self/schedstat"):
-            measure_rpc(rpc if run else Cost())
-    text = report(costs, rpc, notes, runs)
+    text = report(costs, notes, runs)
     print(text)
     if options.write:
         write_section("imports", text)
 
 
-def report(costs: dict[Target, Cost | Failure], rpc: Cost, notes: list[str], runs: int) -> str:
-    """The tables of README.md."""
+def report(costs: dict[Target, Cost | Failure], notes: list[str], runs: int) -> str:
+    """The table of README.md."""
     rows: list[list[str]] = []
     for target, cost in costs.items():
         if isinstance(cost, Failure):
@@ -171,10 +124,6 @@ def report(costs: dict[Target, Cost | Failure], rpc: Cost, notes: list[str], run
             )
     header = ["fresh interpreter", "CPU, ms", "peak memory, MB", "wall, ms"]
     parts = [f"Medians of {runs}. {machine()}.", "", table(header, rows)]
-    if rpc.cpu_ms:
-        row = ["`python -m pi_sdk.rpc`, start to first response"]
-        row += [cell(rpc.cpu_ms, 0), cell(rpc.peak_mb), cell(rpc.wall_ms, 0)]
-        parts += ["", table(["server", *header[1:]], [row])]
     return "\n".join([*parts, *(["", *notes] if notes else [])])
 
 

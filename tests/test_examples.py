@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -38,7 +41,7 @@ EXPECTED = {
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "read_only_agent": "shop.py:1: def total(prices):",
-    "rpc_client": "exit status: 0",
+    "rpc_client": "again: As I said: the milk.",
     "sessions": "With its result: ['assistant', 'toolResult']",
     "settings": "bash: Hello, Ada.",
     "steering": "stopped: aborted",
@@ -83,7 +86,18 @@ def scripted_origin() -> Iterator[str]:
     loop.close()
 
 
+@pytest.fixture
+def user_models(scripted_origin: str) -> None:
+    """For processes that are started: the user's models.json has the scripted server's models."""
+    model = {"id": "claude-sonnet-4-5", "api": "anthropic-messages"}
+    provider = {"baseUrl": scripted_origin, "apiKey": "key", "models": [model]}
+    path = Path.home() / ".pi/agent/models.json"  # HOME is the test's own
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"providers": {"anthropic": provider}}), encoding="utf-8")
+
+
 @pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.usefixtures("user_models")
 def test_documented_code_runs(
     block: str, scripted_origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,3 +107,24 @@ def test_documented_code_runs(
     monkeypatch.chdir(tmp_path)
     code = compile(block, "<documentation>", "exec", dont_inherit=True)
     exec(code, {"__name__": "documentation"})
+
+
+@pytest.mark.usefixtures("user_models")
+def test_the_example_for_node_runs(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    path = ROOT / "examples/rpc_from_node.mjs"
+    command = [node, str(path), "--model", "anthropic/claude-sonnet-4-5"]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert (done.stdout, done.stderr) == ("The answer.\nexit status: 0\n", "")
+    assert len(path.read_text().splitlines()) <= 35

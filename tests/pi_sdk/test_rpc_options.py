@@ -38,6 +38,8 @@ def opened(*arguments: str) -> AgentSession:
         (["--offline", "--verbose"], {}),
         (["--approve"], {"project_trusted": True}),
         (["-a", "-na"], {"project_trusted": False}),
+        (["--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"], {}),
+        (["-ne", "-ns", "-np", "--no-mcp"], {}),
         (["--provider", "p", "--model", "m:high"], {"provider": "p", "model": "m:high"}),
         (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
         (["--thinking", "xhigh"], {"thinking": "xhigh"}),
@@ -257,3 +259,13 @@ def test_a_trust_store_that_cannot_be_used_is_a_failure_to_start(agent_dir, capf
     path.write_text("[]")
     assert main([]) == 1
     assert capfd.readouterr().err == f"Error: Invalid trust store {path}: expected an object\n"
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--extension", "-e", "--skill", "--prompt-template", "--theme", "--use-theme", "--tui-mode"],
+)
+def test_what_only_upstream_has_is_ignored_with_a_warning(flag, capsys):
+    assert parse_arguments([flag, "a", flag, "b", "--name", "N"]) == RpcOptions(name="N")
+    warning = f"Warning: {flag} is ignored: there are no extensions, skills, prompts or themes\n"
+    assert capsys.readouterr().err == warning * 2
