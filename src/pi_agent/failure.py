@@ -43,7 +43,8 @@ async def run_to_its_end(
                     await end_broken_run(run, error)
         raise
     except Exception as error:
-        run.error = error
+        if not (isinstance(error, AbortError) and run.signal.aborted):
+            run.error = error  # else a hook that had to be cancelled, as was asked for
         if run.over:
             raise  # a listener of the last event: there is nothing left to say it in
         await end_broken_run(run, error)
