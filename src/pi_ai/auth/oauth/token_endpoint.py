@@ -37,7 +37,7 @@ class TokenAnswer(Masked, frozen=True, kw_only=True):
 
     status: int
     fields: Mapping[str, JsonValue] | None
-    sent: tuple[str, ...] = ()
+    sent: tuple[Secret, ...] = ()
 
     def __repr__(self) -> str:
         return f"<TokenAnswer {self.status}>"
@@ -98,6 +98,7 @@ class TokenEndpoint:
     ) -> TokenAnswer:
         """Send `fields`, in this order, and wait for the answer.
 
+        Those that are a `Secret` are taken out of what the server tells of a failure.
         Raises `OAuthError` if there is none: no connection, too late, too long.
         """
         request = _request(self.url, fields, encoding)
@@ -120,13 +121,16 @@ class TokenEndpoint:
         return TokenAnswer(
             status=status,
             fields=_object(body),
-            sent=tuple(Secret(text) for text in fields.values() if len(text) >= 8),
+            sent=tuple(text for text in fields.values() if text and isinstance(text, Secret)),
         )
 
 
 def _request(url: str, fields: Mapping[str, str], encoding: str) -> HttpRequest:
     if encoding == "json":
-        content_type, body = "application/json", js_json_bytes({**fields})
+        content_type, body = (
+            "application/json",
+            js_json_bytes({name: str(text) for name, text in fields.items()}),
+        )
     else:
         content_type, body = "application/x-www-form-urlencoded", urlencode(fields).encode()
     return HttpRequest(
