@@ -12,8 +12,8 @@ from typing import cast
 
 from pi_ai import JsonObject, JsonValue
 from pi_ai.dirlock import directory_lock, lock_path
-from pi_ai.file_replace import replace_file
 from pi_ai.json_text import parse_json
+from pi_ai.replace_file import replace_file
 
 __all__ = ("change_json_object", "read_json_object")
 
@@ -56,7 +56,7 @@ async def change_json_object(
         change(value)
         data = to_text(value).encode()
         lock.check()
-        replace_file(path, data)
+        replace_file(path, data, new_mode=0o666)
 
 
 def _is_whole(path: Path) -> bool:

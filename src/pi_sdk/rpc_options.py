@@ -15,12 +15,11 @@ from typing import Any, Literal, NoReturn
 
 from msgspec import Struct
 
-from pi_ai import THINKING_LEVELS, Models, StreamOptions, ThinkingLevel
-from pi_ai.models import default_models
+from pi_ai import THINKING_LEVELS, Models, ModelsError, StreamOptions, ThinkingLevel
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.model_choice import ModelChoice, match_start_model
-from pi_sdk.sdk import create_agent
+from pi_sdk.sdk import create_agent, models_of
 from pi_sdk.settings import SettingsManager
 from pi_sdk.settings_effects import session_directory
 from pi_sdk.trust import decide_project_trust
@@ -231,7 +230,12 @@ async def open_agent(options: RpcOptions) -> AgentSession:
     What cannot be used of models.json and settings.json, and what was chosen for want of something
     better, is told on standard error.
     """
-    models, problems = load_user_models(resolve_agent_dir(), default_models)
+    agent_dir = resolve_agent_dir().absolute()
+    models, problems = load_user_models(agent_dir, models_of(agent_dir))
+    try:
+        await models.credentials.list()
+    except ModelsError as error:
+        problems.append(str(error))
     for problem in problems:
         _warn(problem)
     choice = _choose_model(options, models)

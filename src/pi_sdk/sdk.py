@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from pi_agent import Agent, AgentTool, Hooks
-from pi_ai import Model, StreamOptions, ThinkingLevel
+from pi_ai import Model, ModelsError, StreamOptions, ThinkingLevel
+from pi_ai.auth.storage import FileCredentialStore
 from pi_ai.models import Models, default_models
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
@@ -30,7 +31,7 @@ from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
 from pi_tools import LocalFileOperations, ToolOptions, create_all_tools
 
-__all__ = ("AgentCreation", "create_agent")
+__all__ = ("AgentCreation", "create_agent", "models_of")
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class AgentCreation:
             await self._session.aclose()
 
     async def _create(self) -> AgentSession:
-        return _create(self._options)
+        return await _create(self._options)
 
 
 def create_agent(
@@ -94,11 +95,11 @@ def create_agent(
     Args:
         cwd: Where tools work and whose session it is; the session's, else the process's. It need
             not exist here if `tool_options` has file operations of another place.
-        agent_dir: Where sessions and the user's files are (settings.json, models.json, AGENTS.md,
-            SYSTEM.md, APPEND_SYSTEM.md); `~/.pi/agent` by default.
+        agent_dir: Where sessions and the user's files are (settings.json, models.json,
+            auth.json, AGENTS.md, SYSTEM.md, APPEND_SYSTEM.md); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
-            one the session used last, else the settings', else one of a provider whose key is in
-            the environment.
+            one the session used last, else the settings', else one of a provider with a key or
+            a login.
         thinking_level: Clamped to what the model can; by default the session's, else the
             settings', else medium.
         tools: Names and patterns of the tools to use, or `+name` and `-name` changes to read,
@@ -116,7 +117,7 @@ def create_agent(
         session_manager: The session to go on with; closed with the agent, or when there is none
             to be. By default a new one in a file; `SessionManager.in_memory()` for none.
         models: The collection of models, as it is; by default the built-in ones and those of
-            models.json.
+            models.json, with the credentials of auth.json.
         stream_options: Go with every request.
         hooks: Where to reach into runs.
 
@@ -172,7 +173,7 @@ class _Options(Struct, frozen=True, kw_only=True):
     hooks: Hooks | None
 
 
-def _create(options: _Options) -> AgentSession:
+async def _create(options: _Options) -> AgentSession:
     session = options.session_manager
     try:
         cwd = _working_directory(options)
@@ -182,7 +183,9 @@ def _create(options: _Options) -> AgentSession:
             session_dir = session_directory(settings.current, cwd)
             session = SessionManager.create(cwd, session_dir, agent_dir=agent_dir)
         _require_writable(session)
-        return _assemble(options, _Place(cwd, agent_dir, settings), session)
+        models = options.models or _user_models(agent_dir)
+        await _look_up_credentials(models)
+        return _assemble(options, _Place(cwd, agent_dir, settings), session, models=models)
     except BaseException:
         if session is not None:
             session.close()
@@ -197,9 +200,18 @@ class _Place(Struct, frozen=True):
     settings: SettingsManager
 
 
-def _assemble(options: _Options, place: _Place, session: SessionManager) -> AgentSession:
+async def _look_up_credentials(models: Models) -> None:
+    """Learn which providers have stored credentials; a store that fails is told of by requests."""
+    try:
+        await models.credentials.list()
+    except ModelsError as error:
+        _log.warning("%s", error)
+
+
+def _assemble(
+    options: _Options, place: _Place, session: SessionManager, *, models: Models
+) -> AgentSession:
     cwd, settings = place.cwd, place.settings.current
-    models = options.models or _user_models(place.agent_dir)
     tools = select_tools(
         list(
             create_all_tools(
@@ -243,8 +255,13 @@ def _assemble(options: _Options, place: _Place, session: SessionManager) -> Agen
     )
 
 
+def models_of(agent_dir: Path) -> Models:
+    """The built-in models, with the keys and logins of the directory's auth.json."""
+    return default_models.copy(credentials=FileCredentialStore(agent_dir / "auth.json"))
+
+
 def _user_models(agent_dir: Path) -> Models:
-    models, problems = load_user_models(agent_dir, default_models)
+    models, problems = load_user_models(agent_dir, models_of(agent_dir))
     for problem in problems:
         _log.warning("%s", problem)
     return models
