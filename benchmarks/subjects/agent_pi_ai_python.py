@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 from agent_harness import Answer, Job, Library, Script, Tools, measure
 from pi_ai.auth.helpers import env_api_key_auth
-from pi_ai.auth.types import ProviderAuth
 from pi_ai.event_stream import AssistantMessageEventStream
 
 from pi_agent import Agent, AgentEvent, AgentInitialState, agent_tool
 from pi_ai import AssistantMessage, Model, TextContent, ToolCall, create_models, create_provider
+from pi_ai.auth.types import ProviderAuth
 from pi_ai.types import (
     DoneEvent,
     StartEvent,

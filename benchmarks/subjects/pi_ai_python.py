@@ -3,9 +3,9 @@
 from harness import Consume, Job, Tally, measure
 from pi_ai.api.registry import anthropic_messages_api, openai_completions_api
 from pi_ai.auth.helpers import env_api_key_auth
-from pi_ai.auth.types import ProviderAuth
 
 from pi_ai import Context, Model, UserMessage, create_models, create_provider
+from pi_ai.auth.types import ProviderAuth
 
 
 def prepare(job: Job) -> Consume:

@@ -7,6 +7,8 @@
     + ProviderTimeoutError        no answer, or no data, in time
     + ProviderProtocolError       an answer that breaks the wire format
   * ModelsError                   unknown model or provider, no credentials (also LookupError)
+  * OAuthError                    a login or a refresh of its tokens failed
+  * AuthStorageError              stored credentials cannot be read or written
   * ToolArgumentsError            a tool call's arguments do not fit its schema (also ValueError)
   * StreamEndedError              a result was asked of a stream that was closed early
   * AbortError                    the caller's signal was set
@@ -16,7 +18,9 @@ from __future__ import annotations
 
 __all__ = (
     "AbortError",
+    "AuthStorageError",
     "ModelsError",
+    "OAuthError",
     "PiError",
     "ProviderConnectionError",
     "ProviderError",
@@ -80,6 +84,31 @@ class ModelsError(PiError, LookupError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class OAuthError(PiError):
+    """A login, or a refresh of its tokens, failed. The text holds no secret.
+
+    `status` is the HTTP status or None, `code` the server's OAuth error such as `invalid_grant`,
+    `retryable` whether the same may succeed later.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retryable = retryable
+
+
+class AuthStorageError(PiError):
+    """Stored credentials cannot be read or written; the text names the file, never its content."""
 
 
 class ToolArgumentsError(PiError, ValueError):

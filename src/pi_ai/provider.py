@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from pi_ai.builder import MessageBuilder
 from pi_ai.errors import ModelsError
 from pi_ai.http.transport import Transport
+from pi_ai.secrets import Masked
 from pi_ai.session_memory import SessionMemory
 from pi_ai.stream import EventBatches
 from pi_ai.subscription import CLAUDE_SUBSCRIPTION, ClaudeSubscription
@@ -40,7 +41,7 @@ Options = TypeVar("Options", bound=Struct, covariant=True)
 """The options struct of one adapter."""
 
 
-class Call(Struct, Generic[Options], frozen=True, kw_only=True):
+class Call(Masked, Generic[Options], frozen=True, kw_only=True):
     """One request as an adapter sees it: everything resolved, nothing sent.
 
     `messages` is the transcript, prompt and tools inside its system messages. `headers` are those
@@ -78,7 +79,7 @@ class Adapter(Protocol):
     def __call__(self, call: Call[Struct], /) -> EventBatches: ...
 
 
-class FetchContext(Struct, frozen=True, kw_only=True):
+class FetchContext(Masked, frozen=True, kw_only=True):
     """What a provider's `fetch_models` is given: the provider, and credentials as for a request.
 
     `headers` bring those credentials that are no key.

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from pi_ai import JsonObject, JsonValue, ModelCost
 from pi_ai.json_text import parse_json
+from pi_ai.secrets import Masked
 from pi_ai.types import Compat, InputLimits
 from pi_sdk.errors import SdkError
 
@@ -24,7 +25,7 @@ Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Count: TypeAlias = Annotated[int, Meta(gt=0)]
 
 
-class ModelConfig(Struct, rename="camel", kw_only=True, frozen=True):
+class ModelConfig(Masked, rename="camel", kw_only=True, frozen=True):
     """One model of the file; what is None comes from the provider, or from a model it has."""
 
     id: Text
@@ -48,7 +49,7 @@ class ModelConfig(Struct, rename="camel", kw_only=True, frozen=True):
         return f"<ModelConfig {self.id}>"
 
 
-class ProviderConfig(Struct, rename="camel", kw_only=True, frozen=True):
+class ProviderConfig(Masked, rename="camel", kw_only=True, frozen=True):
     """One provider of the file. `api_key` and the values of `headers` may name variables."""
 
     name: Text | None = None

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
 from pi_ai.env import find_env_keys, get_provider_env
 from pi_ai.errors import ModelsError
 from pi_ai.provider import ProviderSpec
+from pi_ai.secrets import Masked
 from pi_ai.types import Model
 
 __all__ = (
@@ -28,7 +27,7 @@ _CREDENTIAL_HEADERS = frozenset({"authorization", "cf-aig-authorization", "x-api
 _URL_VARIABLES = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
 
 
-class ResolvedAuth(Struct, frozen=True, kw_only=True):
+class ResolvedAuth(Masked, frozen=True, kw_only=True):
     """What a request is sent with, and where it came from. Secrets never show in the repr."""
 
     api_key: str | None = None

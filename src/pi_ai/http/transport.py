@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from msgspec import Struct
+from pi_ai.secrets import Masked
 
 __all__ = ("HttpRequest", "HttpResponse", "Transport", "merge_headers")
 
 
-class HttpRequest(Struct, frozen=True, kw_only=True):
+class HttpRequest(Masked, frozen=True, kw_only=True):
     """One POST. A limit of None means none; headers and body never show in the repr."""
 
     url: str
