@@ -12,6 +12,8 @@
   * ToolArgumentsError            a tool call's arguments do not fit its schema (also ValueError)
   * StreamEndedError              a result was asked of a stream that was closed early
   * AbortError                    the caller's signal was set
+  * LockHeldError                 another process holds a directory lock (also TimeoutError)
+  * LockLostError                 a held directory lock was taken away
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from __future__ import annotations
 __all__ = (
     "AbortError",
     "AuthStorageError",
+    "LockHeldError",
+    "LockLostError",
     "ModelsError",
     "OAuthError",
     "PiError",
@@ -124,3 +128,11 @@ class AbortError(PiError):
 
     def __init__(self, message: str = "Request was aborted") -> None:
         super().__init__(message)
+
+
+class LockHeldError(PiError, TimeoutError):
+    """A directory lock was held by another for longer than the caller would wait."""
+
+
+class LockLostError(PiError):
+    """A directory lock that was held is gone, or another's: what it guards must not be written."""
