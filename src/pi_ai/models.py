@@ -13,12 +13,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pi_ai.abort import AbortSignal
-from pi_ai.auth.resolve import ResolvedAuth, is_configured, resolve_auth, resolve_base_url
+from pi_ai.auth.credentials import Credentials
+from pi_ai.auth.resolve import (
+    AuthQuery,
+    is_configured,
+    require_auth,
+    resolve_base_url,
+)
+from pi_ai.auth.runtime_keys import RuntimeKeys
+from pi_ai.auth.storage import CredentialStore, MemoryCredentialStore
 from pi_ai.builder import MessageBuilder
 from pi_ai.catalog.loader import load_models
 from pi_ai.catalog.providers import PROVIDERS
 from pi_ai.check import check_request
-from pi_ai.errors import ModelsError
+from pi_ai.errors import AbortError, ModelsError
 from pi_ai.http.transport import HttpRequest, HttpResponse, Transport, merge_headers
 from pi_ai.identity import opencode_session_headers
 from pi_ai.provider import (
@@ -60,7 +68,8 @@ class Models:
     """Providers and their models, and the connections to them.
 
     Without arguments it knows the built-in providers. `transport` replaces the HTTP client,
-    `subscription` what requests of a Claude subscription say of their sender.
+    `subscription` what requests of a Claude subscription say of their sender. `credentials` is
+    where keys and logins are kept: in this process's memory unless a store is given.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class Models:
         *,
         transport: Transport | None = None,
         subscription: ClaudeSubscription = CLAUDE_SUBSCRIPTION,
+        credentials: CredentialStore | None = None,
     ) -> None:
         rows = PROVIDERS.values() if providers is None else providers
         self._providers = {row.id: row for row in rows}
@@ -77,6 +87,9 @@ class Models:
         self._memory = SessionMemory()
         self._transport = transport
         self._subscription = subscription
+        store = MemoryCredentialStore() if credentials is None else credentials
+        self._keys = store if isinstance(store, RuntimeKeys) else RuntimeKeys(store)
+        self.credentials = Credentials(self._keys, self._providers.get)
 
     def __repr__(self) -> str:
         return f"<Models of {len(self._providers)} providers>"
@@ -104,18 +117,29 @@ class Models:
         raise ModelsError(f'Model "{model_id}" not found for {provider}.{near}', code="model")
 
     def get_available(self, env: Mapping[str, str] | None = None) -> list[Model]:
-        """The models of providers whose credentials are there."""
-        rows = self._providers.values()
-        return [m for row in rows if is_configured(row, env) for m in self.get_models(row.id)]
+        """The models of providers whose credentials are there.
+
+        Stored ones count as of the last `credentials.list()`.
+        """
+        return [
+            model
+            for row in self._providers.values()
+            if is_configured(row, env, self.credentials.known_type(row.id))
+            for model in self.get_models(row.id)
+        ]
 
     def check_credentials(self, model: Model, **options: Unpack[StreamOptions]) -> None:
-        """Raise `ModelsError` if a request with these options would find no credentials."""
-        self._auth(model, options)
+        """Raise `ModelsError` if a request with these options would find no credentials.
 
-    def _auth(self, model: Model, options: StreamOptions) -> ResolvedAuth:
-        return resolve_auth(
-            self._providers.get(model.provider),
-            model,
+        Stored ones count as of the last `credentials.list()`.
+        """
+        query = self._query(model, options)
+        require_auth(replace(query, stored_type=self.credentials.known_type(model.provider)))
+
+    def _query(self, model: Model, options: StreamOptions) -> AuthQuery:
+        return AuthQuery(
+            provider=self._providers.get(model.provider),
+            model=model,
             api_key=options.get("api_key"),
             headers=merge_headers(model.headers, options.get("headers")),
             env=options.get("env") or {},
@@ -134,16 +158,17 @@ class Models:
         """A provider by id."""
         return self._providers.get(provider)
 
-    def copy(self) -> Models:
+    def copy(self, *, credentials: CredentialStore | None = None) -> Models:
         """A collection that changes on its own and uses this one's connections.
 
         The connections stay this collection's: closing the copy leaves them open. What was
-        learnt about sessions is shared too.
+        learnt about sessions is shared too, and so are the credentials unless others are given.
         """
         other = Models(
             self._providers.values(),
             transport=_Borrowed(lambda: self.transport),
             subscription=self._subscription,
+            credentials=self._keys if credentials is None else credentials,
         )
         other._own_models = {name: dict(models) for name, models in self._own_models.items()}
         other._fetched = self._fetched.copy()
@@ -180,9 +205,10 @@ class Models:
             row = self._providers.get(provider)
             if row is None or row.fetch_models is None:
                 continue
+            query = self._query(Model(id="", api="", provider=row.id, base_url=row.base_url), {})
             try:
-                auth = self._auth(Model(id="", api="", provider=row.id, base_url=row.base_url), {})
-            except ModelsError:
+                auth = await self.credentials.resolve(query, signal)
+            except (ModelsError, AbortError):
                 continue
             contexts.append(FetchContext(provider=row, api_key=auth.api_key, headers=auth.headers))
         return await self._fetched.refresh(contexts, signal)
@@ -251,7 +277,8 @@ class Models:
         self._memory.forget(session_id)
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop."""
+        """Close the connections of the running event loop, once refreshed tokens are stored."""
+        await self.credentials.settled()
         if self._transport is not None:
             await self._transport.aclose()
 
@@ -269,11 +296,12 @@ class Models:
             raise ModelsError(f"Unknown provider: {model.provider}", code="provider")
         if options.get("deferred") and (provider is None or provider.fetch_deferred is None):
             raise ModelsError(_no_deferral(model.provider), code="provider")
-        env = options.get("env") or {}
-        auth = self._auth(model, options)
+        auth = await self.credentials.resolve(self._query(model, options), options.get("signal"))
+        env = {**auth.env, **(options.get("env") or {})}
+        base_url = auth.base_url or model.base_url
         session = opencode_session_headers(model, options.get("session_id"))
         call = Call(
-            model=replace(model, base_url=resolve_base_url(model.base_url, env)),
+            model=replace(model, base_url=resolve_base_url(base_url, env)),
             messages=messages,
             options=options,
             adapter=adapter,

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
+from pi_ai.auth.types import OAuthHandler
 from pi_ai.builder import MessageBuilder
 from pi_ai.errors import ModelsError
 from pi_ai.http.transport import Transport
-from pi_ai.secrets import Masked
+from pi_ai.secrets import Masked, Secret
 from pi_ai.session_memory import SessionMemory
 from pi_ai.stream import EventBatches
 from pi_ai.subscription import CLAUDE_SUBSCRIPTION, ClaudeSubscription
@@ -28,6 +30,7 @@ __all__ = (
     "ProviderSpec",
     "find_adapter",
     "load_adapter",
+    "load_oauth",
 )
 
 KNOWN_APIS: Mapping[str, str] = {
@@ -111,7 +114,9 @@ class ProviderSpec(Struct, frozen=True):
     `KNOWN_APIS`, as a map from the format's name to the module with its `stream` function, or to
     the function itself. `needs_key` False: requests without credentials are fine. `fetch_models`
     gives the models that the provider has now, for `Models.refresh`. `fetch_deferred` and
-    `cancel_deferred` come with a provider that can answer later.
+    `cancel_deferred` come with a provider that can answer later. `key` is a config value (a
+    literal, a template of `$VAR`s, a `!command`) that wins over `env`. `oauth` knows the tokens of
+    a login: the object, or `module:Class` of one to import and make when it is needed.
     """
 
     id: str
@@ -123,6 +128,12 @@ class ProviderSpec(Struct, frozen=True):
     fetch_models: FetchModels | None = None
     fetch_deferred: FetchDeferred | None = None
     cancel_deferred: CancelDeferred | None = None
+    key: str | None = None
+    oauth: str | OAuthHandler | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            force_setattr(self, "key", Secret(self.key))
 
 
 def find_adapter(api: str, own: Mapping[str, str | Adapter]) -> str | Adapter:
@@ -143,4 +154,13 @@ def load_adapter(found: str | Adapter) -> Adapter:
     """The adapter that `find_adapter` found, its module imported."""
     if isinstance(found, str):
         return cast("Adapter", importlib.import_module(found).stream)
+    return found
+
+
+def load_oauth(provider: ProviderSpec) -> OAuthHandler | None:
+    """What knows the tokens of logins to `provider`, its module imported; None without logins."""
+    found = provider.oauth
+    if isinstance(found, str):
+        module, _, name = found.partition(":")
+        return cast("OAuthHandler", getattr(importlib.import_module(module), name)())
     return found

@@ -1,13 +1,14 @@
 """Puts the providers of models.json into a collection of models.
 
 A provider of the file is a row like any other, whose wire formats are the known ones with the
-file's key and headers put on at the last moment: they are in no model and in no repr. Source: sdk
-spec, sections 8.1 to 8.3.
+file's headers put on at the last moment: they are in no model and in no repr. Source: sdk spec,
+sections 8.1 to 8.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -15,12 +16,12 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from pi_ai import JsonObject, Model, Models, ModelsError, ProviderSpec
-from pi_ai.auth.resolve import has_credential_header, resolve_auth
+from pi_ai.auth.config_value import ConfigValue
+from pi_ai.auth.resolve import has_credential_header, is_nearby
 from pi_ai.http.transport import merge_headers
 from pi_ai.provider import KNOWN_APIS, Adapter, Call, load_adapter
 from pi_ai.stream import EventBatches
 from pi_ai.types import Compat
-from pi_sdk.config_value import ConfigValue
 from pi_sdk.errors import SdkError
 from pi_sdk.models_json import ModelConfig, ProviderConfig, read_models_json
 
@@ -84,12 +85,6 @@ def _refuse_unbuilt(name: str, config: ProviderConfig) -> None:
         for field, value in (("modelOverrides", config.model_overrides), ("oauth", config.oauth))
         if value is not UNSET
     ]
-    for told in (config, *config.models):
-        for key, text in (told.headers or {}).items():
-            if ConfigValue(text).is_command:
-                unbuilt.append(f'the "!command" of header "{key}"')
-    if config.api_key is not None and ConfigValue(config.api_key).is_command:
-        unbuilt.append('the "!command" of apiKey')
     if unbuilt:
         raise SdkError(f"Provider {name}: not available in this version: {', '.join(unbuilt)}")
 
@@ -155,15 +150,14 @@ def _merged(base: Compat | None, over: Compat | None) -> Compat | None:
 def _row(
     name: str, config: ProviderConfig, row: ProviderSpec | None, models: Sequence[Model]
 ) -> ProviderSpec:
-    """The provider as the collection knows it: where its key comes from, what puts it on."""
+    """The provider as the collection knows it: where its key comes from, what puts headers on."""
     row = row or ProviderSpec(name)
-    key = ConfigValue(config.api_key) if config.api_key is not None else None
-    env, needs_key = row.env, row.needs_key
-    if key is not None:
-        env, needs_key = (key.variables or row.env), bool(key.variables)
-    elif has_credential_header(config.headers or {}) or _all_nearby(models):
+    needs_key = row.needs_key
+    if config.api_key is None and (
+        has_credential_header(config.headers or {}) or _all_nearby(models)
+    ):
         needs_key = False
-    dressing = _Dressing(name, config, key)
+    dressing = _Dressing(name, config)
     apis = dict(row.apis)
     for api in {model.api for model in models}:
         known = apis.get(api) or KNOWN_APIS.get(api)
@@ -173,93 +167,68 @@ def _row(
         row,
         name=config.name or row.name or name,
         base_url=config.base_url or row.base_url,
-        env=env,
         apis=apis,
         needs_key=needs_key,
+        key=row.key if config.api_key is None else config.api_key,
     )
 
 
 def _all_nearby(models: Sequence[Model]) -> bool:
     """Whether every model is on this machine or in a private network, where no key is needed."""
-    for model in models:
-        try:
-            resolve_auth(None, model, api_key=None, headers={}, env=None)
-        except ModelsError:
-            return False
-    return bool(models)
+    return bool(models) and all(is_nearby(model.base_url) for model in models)
 
 
 class _Dressing:
-    """The key and the headers of one provider, and how they get onto a request."""
+    """The headers of one provider, and how they get onto a request."""
 
-    def __init__(self, name: str, config: ProviderConfig, key: ConfigValue | None) -> None:
+    def __init__(self, name: str, config: ProviderConfig) -> None:
         self._name = name
-        self._key = key
         self._auth_header = config.auth_header
         self._headers = _values(config.headers)
         self._model_headers = {told.id: _values(told.headers) for told in config.models}
 
-    def put_on(self, call: Call[Struct]) -> Call[Struct]:
-        """The call with the file's key, unless the caller gave one, and the file's headers.
-
-        Raises `ModelsError` for a value with a variable that is not set.
-        """
-        own = call.options.get("api_key")
-        key = call.api_key if own else self._resolved_key(call.env) or call.api_key
+    async def put_on(self, call: Call[Struct]) -> Call[Struct]:
+        """The call with the file's headers. Raises `ModelsError` for one without a value."""
         bearer: dict[str, str | None] = {}
         if self._auth_header:
-            if not key:
+            if not call.api_key:
                 reason = "authHeader requires a resolved API key"
-                raise ModelsError(self._failed(reason), code="auth")
-            bearer["Authorization"] = f"Bearer {key}"
+                raise ModelsError(
+                    f"API key auth failed for provider {self._name}: {reason}", code="auth"
+                )
+            bearer["Authorization"] = f"Bearer {call.api_key}"
         headers = merge_headers(
             call.headers,
             bearer,
-            self._resolved_headers(self._headers, call.env),
-            self._resolved_headers(self._model_headers.get(call.model.id, {}), call.env),
+            await self._resolved(self._headers, call.env),
+            await self._resolved(self._model_headers.get(call.model.id, {}), call.env),
             call.options.get("headers"),
         )
-        keyless = call.keyless and not key
-        return msgspec.structs.replace(call, api_key=key, keyless=keyless, headers=headers)
+        return msgspec.structs.replace(call, headers=headers)
 
-    def _resolved_key(self, env: Mapping[str, str]) -> str | None:
-        if self._key is None:
-            return None
-        value = self._key.resolve(env)
-        if value is None:
-            what = f'API key for provider "{self._name}"'
-            raise ModelsError(self._failed(_unresolved(what, self._key.unset(env))), code="auth")
-        return value
-
-    def _resolved_headers(
+    async def _resolved(
         self, values: Mapping[str, ConfigValue], env: Mapping[str, str]
     ) -> dict[str, str]:
         resolved: dict[str, str] = {}
         for name, value in values.items():
-            text = value.resolve(env)
+            text = await value.resolve(env, run_again=True)
             if text is None:
                 what = f'provider "{self._name}" header "{name}"'
-                raise ModelsError(_unresolved(what, value.unset(env)), code="auth")
+                raise ModelsError(value.describe_failure(what, env), code="auth")
             resolved[name] = text
         return resolved
-
-    def _failed(self, reason: str) -> str:
-        return f"API key auth failed for provider {self._name}: {reason}"
 
 
 def _values(headers: Mapping[str, str] | None) -> dict[str, ConfigValue]:
     return {name: ConfigValue(text) for name, text in (headers or {}).items()}
 
 
-def _unresolved(what: str, unset: Sequence[str]) -> str:
-    noun = "variable" if len(unset) == 1 else "variables"
-    return f"Failed to resolve {what} from environment {noun}: {', '.join(unset)}"
-
-
 def _dressed(known: str | Adapter, dressing: _Dressing) -> Adapter:
-    """A wire format whose requests carry the provider's key and headers."""
+    """A wire format whose requests carry the provider's headers."""
 
-    def stream(call: Call[Struct], /) -> EventBatches:
-        return load_adapter(known)(dressing.put_on(call))
+    async def stream(call: Call[Struct], /) -> EventBatches:
+        async with aclosing(load_adapter(known)(await dressing.put_on(call))) as batches:
+            async for events in batches:
+                yield events
 
     return stream

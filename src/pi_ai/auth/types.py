@@ -43,6 +43,7 @@ __all__ = (
     "SelectOption",
     "SelectPrompt",
     "TextPrompt",
+    "UnknownCredential",
 )
 
 
@@ -98,7 +99,17 @@ class OAuthCredential(Masked, frozen=True):
         return f"<OAuthCredential expires={self.expires:.0f}>"
 
 
-Credential: TypeAlias = ApiKeyCredential | OAuthCredential
+class UnknownCredential(Masked, frozen=True):
+    """A credential of a type that this version cannot use; it is kept as it is."""
+
+    type: str
+    extra: JsonObject = field(default_factory=dict[str, object])
+
+    def __repr__(self) -> str:
+        return "<UnknownCredential>"
+
+
+Credential: TypeAlias = ApiKeyCredential | OAuthCredential | UnknownCredential
 
 
 def _keep_secret(credential: Struct, name: str, value: object) -> None:
@@ -116,10 +127,13 @@ def _is_number(value: object) -> bool:
 
 
 class CredentialInfo(Struct, frozen=True):
-    """That a provider has a credential, and of which type. Never a secret."""
+    """That a provider has a credential, and of which type. Never a secret.
+
+    `type` is `api_key`, `oauth`, or what a newer version calls its own.
+    """
 
     provider_id: str
-    type: CredentialType
+    type: str
 
 
 class AuthCheck(Struct, frozen=True):
