@@ -117,6 +117,7 @@ class AgentSession:
         self._closed = True  # nothing new starts while the run comes to its end
         try:
             await self.abort()
+            await self.models.credentials.settled()
         finally:
             self._listeners.clear()
             self.models.forget_session(self.session_id)
@@ -213,14 +214,15 @@ class AgentSession:
         settled, when a message could not be stored.
         """
         message = UserMessage([TextContent(text), *images])
-        if self._courses.current is not None:
+        if self._courses.current is None:
+            await self._require_ready()
+        if self._courses.current is not None:  # since before, or since this waited for a store
             if streaming_behavior is None:
                 raise PromptRejectedError(_BUSY)
             await self._queue(message, streaming_behavior)
             if on_accepted is not None:
                 on_accepted("queued")
             return None
-        self._require_ready()
         course = self._courses.reserve(message)  # whoever comes next finds a busy session
         try:
             if on_accepted is not None:
@@ -268,7 +270,7 @@ class AgentSession:
 
     async def set_model(self, model: Model) -> None:
         """Answer with another model from the next run on. Raises `NoModelError` without a key."""
-        self._require_credentials(model, f"No API key for {model.provider}/{model.id}")
+        await self._require_credentials(model, f"No API key for {model.provider}/{model.id}")
         self.session_manager.append_model_change(model.provider, model.id)
         self._model = self.agent.state.model = model
         await self.set_thinking_level(self.thinking_level)
@@ -295,7 +297,7 @@ class AgentSession:
         if self._closed:
             raise PromptRejectedError("The session is closed")
 
-    def _require_ready(self) -> None:
+    async def _require_ready(self) -> None:
         self._require_open()
         if self.session_manager.read_only:
             raise PromptRejectedError(
@@ -306,10 +308,14 @@ class AgentSession:
                 "No model selected.\n\nSet a provider's key, such as ANTHROPIC_API_KEY or "
                 "OPENAI_API_KEY, or pass model= to create_agent."
             )
-        self._require_credentials(self._model, f"No API key found for {self._model.provider}.")
+        model = self._model
+        await self._require_credentials(model, f"No API key found for {model.provider}.")
+        self._require_open()
 
-    def _require_credentials(self, model: Model, text: str) -> None:
+    async def _require_credentials(self, model: Model, text: str) -> None:
         try:
+            if self.agent.stream_options.get("api_key") is None:
+                await self.models.credentials.list()
             self.models.check_credentials(model, **self.agent.stream_options)
         except ModelsError as error:
             raise NoModelError(f"{text}\n\n{error}") from error

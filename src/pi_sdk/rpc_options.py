@@ -15,12 +15,11 @@ from typing import Any, Literal, NoReturn
 
 from msgspec import Struct
 
-from pi_ai import THINKING_LEVELS, Models, StreamOptions, ThinkingLevel
-from pi_ai.models import default_models
+from pi_ai import THINKING_LEVELS, Models, ModelsError, StreamOptions, ThinkingLevel
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.model_choice import ModelChoice, match_start_model
-from pi_sdk.sdk import create_agent
+from pi_sdk.sdk import create_agent, models_of
 from pi_session import SessionManager, find_session_by_id, resolve_agent_dir
 
 __all__ = ("RpcOptions", "StartupError", "open_agent", "parse_arguments")
@@ -189,7 +188,12 @@ async def open_agent(options: RpcOptions) -> AgentSession:
     What cannot be used of models.json, and what was chosen for want of something better, is told
     on standard error.
     """
-    models, problems = load_user_models(resolve_agent_dir(), default_models)
+    agent_dir = resolve_agent_dir().absolute()
+    models, problems = load_user_models(agent_dir, models_of(agent_dir))
+    try:
+        await models.credentials.list()
+    except ModelsError as error:
+        problems.append(str(error))
     for problem in problems:
         _warn(problem)
     choice = _choose_model(options, models)

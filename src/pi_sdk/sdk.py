@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias, cast
 from msgspec import Struct
 
 from pi_agent import Agent, AgentTool, Hooks
-from pi_ai import Model, StreamOptions, ThinkingLevel
+from pi_ai import Model, ModelsError, StreamOptions, ThinkingLevel
+from pi_ai.auth.storage import FileCredentialStore
 from pi_ai.models import Models, default_models
 from pi_ai.thinking import clamp_thinking_level
 from pi_sdk.agent_session import AgentSession
@@ -29,7 +30,7 @@ from pi_sdk.tool_selection import select_tools
 from pi_session import SessionManager, resolve_agent_dir
 from pi_tools import BashToolOptions, ToolOptions, create_coding_tools
 
-__all__ = ("AgentCreation", "create_agent")
+__all__ = ("AgentCreation", "create_agent", "models_of")
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class AgentCreation:
             await self._session.aclose()
 
     async def _create(self) -> AgentSession:
-        return _create(self._options)
+        return await _create(self._options)
 
 
 def create_agent(
@@ -94,9 +95,9 @@ def create_agent(
     Args:
         cwd: Where tools work and whose session it is; the session's, else the process's.
         agent_dir: Where sessions and the user's files are (AGENTS.md, SYSTEM.md, APPEND_SYSTEM.md,
-            models.json); `~/.pi/agent` by default.
+            models.json, auth.json); `~/.pi/agent` by default.
         model: A model, or a reference such as "anthropic/claude-sonnet-4-5:high". By default the
-            one the session used last, else one of a provider whose key is in the environment.
+            one the session used last, else one of a provider with a key or a login.
         thinking_level: Clamped to what the model can; by default the session's, else medium.
         tools: Names and patterns of the tools to use, or `+name` and `-name` changes to read,
             bash, edit and write.
@@ -110,7 +111,7 @@ def create_agent(
         session_manager: The session to go on with; closed with the agent, or when there is none
             to be. By default a new one in a file; `SessionManager.in_memory()` for none.
         models: The collection of models, as it is; by default the built-in ones and those of
-            models.json.
+            models.json, with the credentials of auth.json.
         stream_options: Go with every request.
         hooks: Where to reach into runs.
 
@@ -161,7 +162,7 @@ class _Options(Struct, frozen=True, kw_only=True):
     hooks: Hooks | None
 
 
-def _create(options: _Options) -> AgentSession:
+async def _create(options: _Options) -> AgentSession:
     session = options.session_manager
     try:
         cwd = _working_directory(options)
@@ -169,17 +170,26 @@ def _create(options: _Options) -> AgentSession:
         if session is None:
             session = SessionManager.create(cwd, agent_dir=agent_dir)
         _require_writable(session)
-        return _assemble(options, cwd, agent_dir, session)
+        models = options.models or _user_models(agent_dir)
+        await _look_up_credentials(models)
+        return _assemble(options, cwd, agent_dir, session=session, models=models)
     except BaseException:
         if session is not None:
             session.close()
         raise
 
 
+async def _look_up_credentials(models: Models) -> None:
+    """Learn which providers have stored credentials; a store that fails is told of by requests."""
+    try:
+        await models.credentials.list()
+    except ModelsError as error:
+        _log.warning("%s", error)
+
+
 def _assemble(
-    options: _Options, cwd: Path, agent_dir: Path, session: SessionManager
+    options: _Options, cwd: Path, agent_dir: Path, *, session: SessionManager, models: Models
 ) -> AgentSession:
-    models = options.models or _user_models(agent_dir)
     tools = select_tools(
         create_coding_tools(cwd, _tool_options(options, agent_dir)),
         options.custom_tools,
@@ -215,8 +225,13 @@ def _assemble(
     )
 
 
+def models_of(agent_dir: Path) -> Models:
+    """The built-in models, with the keys and logins of the directory's auth.json."""
+    return default_models.copy(credentials=FileCredentialStore(agent_dir / "auth.json"))
+
+
 def _user_models(agent_dir: Path) -> Models:
-    models, problems = load_user_models(agent_dir, default_models)
+    models, problems = load_user_models(agent_dir, models_of(agent_dir))
     for problem in problems:
         _log.warning("%s", problem)
     return models

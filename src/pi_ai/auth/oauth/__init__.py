@@ -1,0 +1,1 @@
+"""Providers one can log in to: their tokens, and the steps of a login."""

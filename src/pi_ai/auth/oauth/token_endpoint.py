@@ -1,0 +1,169 @@
+"""Asks a provider's token endpoint, and reads tokens or failures from its answer.
+
+No error holds a secret: of a body only the OAuth error and its description are told. Redirects
+are not followed. Source: auth spec, sections 12 and 13.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from typing import Literal, cast
+from urllib.parse import urlencode
+
+from pi_ai.errors import OAuthError, ProviderError
+from pi_ai.http.transport import HttpRequest, Transport
+from pi_ai.json_text import js_json_bytes, parse_json
+from pi_ai.secrets import Masked, Secret
+from pi_ai.types import JsonValue
+
+__all__ = ("TIMEOUT_SECONDS", "TokenAnswer", "TokenEndpoint", "read_expires_in", "read_token")
+
+TIMEOUT_SECONDS = 30.0
+"""How long a token request may take."""
+
+_LIMIT_BYTES = 1 << 20
+_DESCRIPTION_LENGTH = 300
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+class TokenAnswer(Masked, frozen=True, kw_only=True):
+    """What a token endpoint said: the HTTP status, and the JSON object of the body if it is one.
+
+    `sent` are the secrets of the request, which the server may repeat.
+    """
+
+    status: int
+    fields: Mapping[str, JsonValue] | None
+    sent: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<TokenAnswer {self.status}>"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was granted."""
+        return 200 <= self.status < 300
+
+    @property
+    def code(self) -> str | None:
+        """The OAuth error, such as `invalid_grant`, or what the server calls it."""
+        told: JsonValue = (self.fields or {}).get("error")
+        if isinstance(told, dict):
+            nested = cast("Mapping[str, JsonValue]", told)
+            told = nested.get("code") or nested.get("type")
+        return self._shown(told) if isinstance(told, str) else None
+
+    @property
+    def reason(self) -> str:
+        """Error and description as the server told them, for people; "" if it told nothing."""
+        fields = self.fields or {}
+        description: JsonValue = fields.get("error_description")
+        told: JsonValue = fields.get("error")
+        if isinstance(told, dict):
+            description = cast("Mapping[str, JsonValue]", told).get("message")
+        shown = self._shown(description) if isinstance(description, str) else ""
+        return ": ".join(part for part in (self.code, shown) if part)
+
+    def failure(self, text: str) -> OAuthError:
+        """The error for a request that was not granted; `text` is its message."""
+        passing = self.status == 429 or self.status >= 500
+        return OAuthError(text, status=self.status, code=self.code, retryable=passing)
+
+    def _shown(self, text: str) -> str:
+        for secret in self.sent:
+            text = text.replace(secret, "<secret>")
+        return _CONTROL.sub(" ", text).strip()[:_DESCRIPTION_LENGTH]
+
+
+class TokenEndpoint:
+    """The address that gives tokens."""
+
+    def __init__(self, url: str, transport: Transport | None = None) -> None:
+        """`transport` sends the requests; by default one is made for each."""
+        self.url = url
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"<TokenEndpoint {self.url}>"
+
+    async def post(
+        self,
+        fields: Mapping[str, str],
+        *,
+        encoding: Literal["json", "form"],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> TokenAnswer:
+        """Send `fields`, in this order, and wait for the answer.
+
+        Raises `OAuthError` if there is none: no connection, too late, too long.
+        """
+        request = _request(self.url, fields, encoding)
+        transport = self._transport
+        if transport is None:
+            from pi_ai.http.client import AiohttpTransport  # loads aiohttp
+
+            transport = AiohttpTransport()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                status, body = await _send(transport, request)
+        except TimeoutError:
+            raise OAuthError(f"no answer within {timeout_seconds:g} s", retryable=True) from None
+        except ProviderError as error:
+            # Its traceback goes through the HTTP client, whose local variables hold the body.
+            raise OAuthError(str(error), retryable=error.retryable) from None
+        finally:
+            if self._transport is None:
+                await transport.aclose()
+        return TokenAnswer(
+            status=status,
+            fields=_object(body),
+            sent=tuple(Secret(text) for text in fields.values() if len(text) >= 8),
+        )
+
+
+def _request(url: str, fields: Mapping[str, str], encoding: str) -> HttpRequest:
+    if encoding == "json":
+        content_type, body = "application/json", js_json_bytes({**fields})
+    else:
+        content_type, body = "application/x-www-form-urlencoded", urlencode(fields).encode()
+    return HttpRequest(
+        url=url,
+        headers={"Content-Type": content_type, "Accept": "application/json"},
+        body=body,
+    )
+
+
+async def _send(transport: Transport, request: HttpRequest) -> tuple[int, bytes]:
+    async with transport.post(request) as response:
+        body = await response.read(_LIMIT_BYTES + 1)
+        if len(body) > _LIMIT_BYTES:
+            body = b""  # no token answer; its status is all that is told
+        return response.status, body
+
+
+def _object(body: bytes) -> Mapping[str, JsonValue] | None:
+    try:
+        value = parse_json(body)
+    except ValueError:
+        return None
+    return cast("Mapping[str, JsonValue]", value) if isinstance(value, dict) else None
+
+
+# --- what a granted answer must hold ----------------------------------------------------------
+
+
+def read_token(answer: TokenAnswer, name: str) -> Secret | None:
+    """A token of the answer; None if it is missing, empty or no text."""
+    value: JsonValue = (answer.fields or {}).get(name)
+    return Secret(value) if isinstance(value, str) and value.strip() else None
+
+
+def read_expires_in(answer: TokenAnswer) -> float | None:
+    """The seconds that the tokens are valid for; None if that is missing or makes no sense."""
+    value: JsonValue = (answer.fields or {}).get("expires_in")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) and value > 0 else None
