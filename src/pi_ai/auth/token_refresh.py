@@ -183,7 +183,8 @@ class _Refresh:
     async def _fall_back(self, failed: _RefreshError) -> OAuthCredential:
         """What can be used although the refresh failed. Raises `ModelsError` if nothing can."""
         error = failed.error
-        if isinstance(error, OAuthError) and error.code == "invalid_grant":
+        if isinstance(error, OAuthError) and not error.retryable:
+            # Refused: somebody who respects no lock may have spent the token before.
             stored = await self._store.read(self._provider_id)
             if isinstance(stored, OAuthCredential) and stored.refresh != failed.spent.refresh:
                 return stored

@@ -36,7 +36,7 @@ class TokenAnswer(Masked, frozen=True, kw_only=True):
 
     status: int
     fields: Mapping[str, JsonValue] | None
-    sent: tuple[str, ...] = ()
+    sent: tuple[Secret, ...] = ()
 
     def __repr__(self) -> str:
         return f"<TokenAnswer {self.status}>"
@@ -92,6 +92,7 @@ class TokenEndpoint:
     ) -> TokenAnswer:
         """Send `fields`, in this order, and wait for the answer.
 
+        Those that are a `Secret` are taken out of what the server tells of a failure.
         Raises `OAuthError` if there is none: no connection, too late, too long.
         """
         request = _request(self.url, fields, encoding)
@@ -114,7 +115,7 @@ class TokenEndpoint:
         return TokenAnswer(
             status=status,
             fields=_object(body),
-            sent=tuple(Secret(text) for text in fields.values() if len(text) >= 8),
+            sent=tuple(text for text in fields.values() if text and isinstance(text, Secret)),
         )
 
 
