@@ -31,6 +31,7 @@ BLOCKS = [
 EXPECTED = {
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
+    "credentials_in_keyring": "used: <ResolvedAuth from stored credential>",
     "function_tools": "A minute.",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
