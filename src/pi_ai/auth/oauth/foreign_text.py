@@ -23,7 +23,9 @@ def clean_text(text: str, secrets: Iterable[str] = ()) -> str:
     `secrets`, and whatever else reads like a token, become `<secret>`.
     """
     text = text[:_LOOKED_AT_CHARS]
-    text = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text)
+    # A line feed is a control character itself, so runs of them all become runs of it.
+    text = "".join("\n" if unicodedata.category(char)[0] == "C" else char for char in text)
+    text = re.sub("\n+", " ", text)
     for secret in secrets:
         if len(secret) >= _SECRET_CHARS:
             for form in (str(secret), quote(secret, safe=""), quote_plus(secret)):

@@ -15,7 +15,7 @@ SECRET = "a b/c+d&e=f"
     ("text", "shown"),
     [
         ("Refresh token not found", "Refresh token not found"),
-        ("a\r\nb\x1b[31m\u202e\x00", "a  b [31m"),
+        ("a\r\nb\x1b[31m\u202e\x00", "a b [31m"),
         (f"code {SECRET} is used", "code <secret> is used"),
         ("code a%20b%2Fc%2Bd%26e%3Df is used", "code <secret> is used"),
         ("code a+b%2Fc%2Bd%26e%3Df is used", "code <secret> is used"),
