@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from msgspec.structs import replace
 
 from pi_ai.abort import AbortController
+from pi_ai.auth.oauth import browser_login
 from pi_ai.auth.oauth.anthropic import AnthropicOAuth
 from pi_ai.auth.oauth.endpoints import AnthropicEndpoints
 from pi_ai.auth.oauth.runtime import OAuthRuntime
-from pi_ai.auth.types import LoginOptions, ManualCodePrompt, OAuthCredential, ProgressEvent
+from pi_ai.auth.oauth.token_endpoint import TokenEndpoint
+from pi_ai.auth.types import (
+    InfoEvent,
+    LoginOptions,
+    ManualCodePrompt,
+    OAuthCredential,
+    ProgressEvent,
+)
 from pi_ai.errors import AbortError, OAuthError
 from pi_ai.testing.login_server import LoginServer, get_page
 from support.logins import (
@@ -495,3 +504,104 @@ def test_a_sign_in_that_takes_too_long_times_out() -> None:
         assert is_free(endpoints.callback_port)
 
     asyncio.run(run())
+
+
+def test_auth_check_33_a_code_that_others_see_is_of_no_use_to_them() -> None:
+    """Another program has the port on `::1`, where a browser may go first."""
+
+    async def run(as_verifier: bool) -> int:
+        async with LoginServer() as server:
+            server.anthropic_endpoints = replace(
+                server.anthropic_endpoints, state_is_verifier=as_verifier
+            )
+            stolen: dict[str, str] = {}
+
+            async def steal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                target = (await reader.readline()).split()[1].decode()
+                stolen.update(parse_qsl(urlsplit(target).query))
+                writer.close()
+
+            port = server.anthropic_endpoints.callback_port
+            thief = await asyncio.start_server(steal, "::1", port)
+
+            async def visit(url: str) -> int:
+                target = server.authorize(url).replace("localhost", "[::1]")
+                with suppress(IndexError):  # the thief says nothing
+                    await get_page(target)
+                fields = {
+                    "grant_type": "authorization_code",
+                    "client_id": host.parameters["client_id"],
+                    "code": stolen["code"],
+                    "state": stolen["state"],
+                    "redirect_uri": host.parameters["redirect_uri"],
+                    "code_verifier": stolen["state"],
+                }
+                endpoint = TokenEndpoint(server.anthropic_endpoints.token_url)
+                answer = await endpoint.post(fields, encoding="json")
+                await get_page(server.authorize(url).replace("localhost", "127.0.0.1"))
+                return answer.status
+
+            host = Host(visit=visit)
+            credential = await log_in(server.anthropic(), host)
+            assert credential.access.startswith("sk-ant-oat01-")
+            thief.close()
+            await thief.wait_closed()
+            [status] = await host.pages()
+            return status
+
+    assert asyncio.run(run(as_verifier=False)) == 400
+    assert asyncio.run(run(as_verifier=True)) == 200  # which is why it is not the default
+
+
+def test_auth_check_33_a_callback_that_comes_twice_makes_one_token_request() -> None:
+    async def run() -> None:
+        async with LoginServer() as server:
+
+            async def visit(url: str) -> list[int]:
+                target = server.authorize(url)
+                pages = [get_page(target) for _ in range(5)]
+                answers = await asyncio.gather(*pages, return_exceptions=True)
+                return [each[0] for each in answers if isinstance(each, tuple)]
+
+            host = Host(visit=visit)
+            await log_in(server.anthropic(), host)
+            [statuses] = await host.pages()
+            assert statuses.count(200) == 1
+            assert set(statuses) <= {200, 409}
+            assert len(server.requests) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("known_as_loopback", [True, False])
+def test_another_host_for_the_callback_server_is_used_and_told_of(
+    known_as_loopback: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PI_OAUTH_CALLBACK_HOST", "127.0.0.2")
+    if not known_as_loopback:
+        monkeypatch.setattr(browser_login, "_is_loopback", lambda _host: False)
+
+    async def run() -> None:
+        async with LoginServer() as server:
+
+            async def visit(url: str) -> tuple[int, str]:
+                return await get_page(server.authorize(url).replace("localhost", "127.0.0.2"))
+
+            host = Host(visit=visit)
+            await log_in(server.anthropic(), host)
+            [(status, _)] = await host.pages()
+            assert status == 200
+            warned = [each for each in host.seen if isinstance(each, InfoEvent)]
+            assert bool(warned) is not known_as_loopback
+            for event in warned:
+                assert "127.0.0.2 to other machines" in event.message
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [("127.0.0.1", True), ("::1", True), ("LocalHost", True), ("0.0.0.0", False), ("box", False)],
+)
+def test_which_hosts_other_machines_cannot_reach(host: str, is_loopback: bool) -> None:
+    assert browser_login._is_loopback(host) is is_loopback
