@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from pi_ai.auth.oauth.anthropic_tokens import CLIENT_ID, AnthropicTokens, describe_failure
-from pi_ai.auth.oauth.browser_login import (
-    callback_server,
-    receive_code,
-)
+from pi_ai.auth.oauth.browser_login import callback_server, receive_code, take_code
 from pi_ai.auth.oauth.endpoints import AnthropicEndpoints
 from pi_ai.auth.oauth.interaction import choose_method, login_scope
 from pi_ai.auth.oauth.pasted_code import read_pasted_code
@@ -27,9 +24,6 @@ from pi_ai.auth.types import (
 )
 from pi_ai.errors import OAuthError
 from pi_ai.secrets import Masked, Secret
-
-if TYPE_CHECKING:
-    from pi_ai.auth.oauth.callback_server import Callback
 
 __all__ = ("AnthropicOAuth",)
 
@@ -60,10 +54,10 @@ class AnthropicOAuth(AnthropicTokens):
         endpoints: AnthropicEndpoints | None = None,
         runtime: OAuthRuntime | None = None,
     ) -> None:
-        self._endpoints = endpoints or AnthropicEndpoints()
+        self._login_endpoints = endpoints or AnthropicEndpoints()
         self._runtime = runtime or OAuthRuntime()
         super().__init__(
-            token_url=self._endpoints.token_url,
+            token_url=self._login_endpoints.token_url,
             transport=self._runtime.transport,
             clock_ms=self._runtime.clock_ms,
         )
@@ -85,7 +79,7 @@ class AnthropicOAuth(AnthropicTokens):
     async def _login_by_browser(self, interaction: LoginInteraction) -> OAuthCredential:
         from pi_ai.auth.oauth.callback_server import ExpectedCallback
 
-        attempt, endpoints = self._attempt(), self._endpoints
+        attempt, endpoints = self._attempt(), self._login_endpoints
         expected = ExpectedCallback(
             provider=_PROVIDER, path=endpoints.callback_path, state=attempt.state
         )
@@ -102,19 +96,16 @@ class AnthropicOAuth(AnthropicTokens):
                 provider=_PROVIDER,
                 message="Paste the code, or the address that the browser ended at:",
                 placeholder=redirect_uri,
-                from_callback=_take_code,
+                from_callback=take_code,
                 from_paste=lambda text: _read_code(text, attempt.state),
             )
         return await self._exchange(interaction, code, redirect_uri, attempt=attempt)
 
     async def _login_by_copied_code(self, interaction: LoginInteraction) -> OAuthCredential:
-        attempt, redirect_uri = self._attempt(), self._endpoints.copy_code_redirect_uri
+        attempt, redirect_uri = self._attempt(), self._login_endpoints.copy_code_redirect_uri
         url = self._authorize_url(redirect_uri, attempt)
-        interaction.notify(
-            AuthUrlEvent(
-                url, instructions="Log in, then copy the code that is shown, and paste it."
-            )
-        )
+        instructions = "Log in, then copy the code that is shown, and paste it."
+        interaction.notify(AuthUrlEvent(str(url), instructions=instructions))
         prompt = ManualCodePrompt(
             message="Paste the code:", placeholder="code#state", signal=interaction.signal
         )
@@ -125,7 +116,7 @@ class AnthropicOAuth(AnthropicTokens):
 
     def _attempt(self) -> _Attempt:
         pkce = create_pkce(self._runtime.random_bytes)
-        if self._endpoints.state_is_verifier:
+        if self._login_endpoints.state_is_verifier:
             return _Attempt(pkce=pkce, state=pkce.verifier)
         return _Attempt(pkce=pkce, state=random_token(self._runtime.random_bytes))
 
@@ -135,12 +126,12 @@ class AnthropicOAuth(AnthropicTokens):
             "client_id": CLIENT_ID,
             "response_type": "code",
             "redirect_uri": redirect_uri,
-            "scope": self._endpoints.scope,
+            "scope": self._login_endpoints.scope,
             "code_challenge": attempt.pkce.challenge,
             "code_challenge_method": "S256",
             "state": attempt.state,
         }
-        return Secret(f"{self._endpoints.authorize_url}?{urlencode(parameters)}")
+        return Secret(f"{self._login_endpoints.authorize_url}?{urlencode(parameters)}")
 
     async def _exchange(
         self,
@@ -159,7 +150,7 @@ class AnthropicOAuth(AnthropicTokens):
             "redirect_uri": redirect_uri,
             "code_verifier": attempt.pkce.verifier,
         }
-        url = self._endpoints.token_url
+        url = self._login_endpoints.token_url
         failed = (
             f"Token exchange request failed. url={url}; redirect_uri={redirect_uri}; "
             "response_type=authorization_code; details="
@@ -177,11 +168,6 @@ class AnthropicOAuth(AnthropicTokens):
         if answer.fields is None:
             raise answer.failure(f"Token exchange returned invalid JSON. url={url}")
         return self.read(answer, failed, refresh=None)
-
-
-def _take_code(callback: Callback) -> Secret:
-    callback.answer()
-    return Secret(callback.query["code"])
 
 
 def _read_code(text: str, state: Secret) -> Secret:

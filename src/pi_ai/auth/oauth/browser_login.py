@@ -21,7 +21,7 @@ from pi_ai.secrets import Secret
 if TYPE_CHECKING:  # a server's code is loaded when a login starts one
     from pi_ai.auth.oauth.callback_server import Callback, CallbackServer, ExpectedCallback
 
-__all__ = ("callback_server", "receive_code")
+__all__ = ("callback_server", "receive_code", "take_code")
 
 T = TypeVar("T")
 
@@ -109,6 +109,12 @@ async def receive_code(
             forget()
         withdraw.abort()
         await _end(paste)
+
+
+def take_code(callback: Callback) -> Secret:
+    """The code of a callback; its browser is told of success before the code is exchanged."""
+    callback.answer()
+    return Secret(callback.query["code"])
 
 
 async def _ask(interaction: LoginInteraction, prompt: ManualCodePrompt) -> str:

@@ -94,6 +94,7 @@ class CallbackServer:
         self._servers: list[asyncio.Server] = []
         self._connections: list[_Connection] = []  # oldest first
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @classmethod
     async def start(
@@ -117,6 +118,9 @@ class CallbackServer:
 
     async def aclose(self) -> None:
         """Stop listening, drop who has not asked yet, and let a page that is being sent arrive."""
+        if self._closed:
+            return
+        self._closed = True
         for server in self._servers:
             server.close()
         if self.received.done():
@@ -157,6 +161,9 @@ class CallbackServer:
         self._servers.append(server)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:  # it was on its way in
+            writer.transport.abort()
+            return
         if len(self._connections) >= _MAX_CONNECTIONS:
             oldest = next((each for each in self._connections if not each.owed), None)
             if oldest is None:
@@ -215,7 +222,9 @@ class CallbackServer:
         if self.received.done():
             return render_page(409, "This sign-in has already been handled.")
         if error := query.get("error_description") or query.get("error"):
-            reason = f"{expected.provider} authorization failed: {clean_text(error)}"
+            reason = (
+                f"{expected.provider} authorization failed: {clean_text(error, [expected.state])}"
+            )
             self.received.set_result(Callback({}, denied=reason))
             return render_page(400, reason)
         if not query.get("code", "").strip():

@@ -49,10 +49,10 @@ class ChatGptOAuth(ChatGptTokens):
     def __init__(
         self, endpoints: ChatGptEndpoints | None = None, runtime: OAuthRuntime | None = None
     ) -> None:
-        self._endpoints = endpoints or ChatGptEndpoints()
+        self._login_endpoints = endpoints or ChatGptEndpoints()
         self._runtime = runtime or OAuthRuntime()
         super().__init__(
-            token_url=self._endpoints.token_url,
+            token_url=self._login_endpoints.token_url,
             transport=self._runtime.transport,
             clock_ms=self._runtime.clock_ms,
         )
@@ -77,7 +77,7 @@ class ChatGptOAuth(ChatGptTokens):
     ) -> OAuthCredential:
         from pi_ai.auth.oauth.callback_server import ExpectedCallback
 
-        endpoints = self._endpoints
+        endpoints = self._login_endpoints
         expected = ExpectedCallback(
             provider=PROVIDER,
             path=endpoints.callback_path,
@@ -102,7 +102,7 @@ class ChatGptOAuth(ChatGptTokens):
     async def _receive(
         self, server: CallbackServer, interaction: LoginInteraction, url: Secret, *, state: Secret
     ) -> IssuedCode:
-        redirect_uri = self._endpoints.redirect_uri
+        redirect_uri = self._login_endpoints.redirect_uri
         return await receive_code(
             server,
             interaction,
@@ -119,19 +119,19 @@ class ChatGptOAuth(ChatGptTokens):
         self, pkce: Pkce, state: Secret, *, device_id: str, agent_name: str
     ) -> Secret:
         parameters = {
-            "client_id": self._endpoints.client_id,
+            "client_id": self._login_endpoints.client_id,
             "agent_name_hint": agent_name,
             "ext_agent_host_id": f"urn:uuid:{device_id}",
             "response_type": "code",
-            "redirect_uri": self._endpoints.redirect_uri,
+            "redirect_uri": self._login_endpoints.redirect_uri,
             "resource": RESOURCE,
-            "scope": self._endpoints.scope,
+            "scope": self._login_endpoints.scope,
             "state": state,
             "code_challenge": pkce.challenge,
             "code_challenge_method": "S256",
             "nonce": random_token(self._runtime.random_bytes),
         }
-        return Secret(f"{self._endpoints.authorize_url}?{urlencode(parameters)}")
+        return Secret(f"{self._login_endpoints.authorize_url}?{urlencode(parameters)}")
 
     async def _exchange(
         self, interaction: LoginInteraction, issued: IssuedCode, pkce: Pkce
@@ -142,7 +142,7 @@ class ChatGptOAuth(ChatGptTokens):
             "client_id": issued.client_id,
             "code": issued.code,
             "code_verifier": pkce.verifier,
-            "redirect_uri": self._endpoints.redirect_uri,
+            "redirect_uri": self._login_endpoints.redirect_uri,
             "resource": RESOURCE,
         }
         try:

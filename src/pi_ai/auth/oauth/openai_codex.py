@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from pi_ai.auth.oauth.browser_login import (
-    callback_server,
-    receive_code,
-)
+from pi_ai.auth.oauth.browser_login import callback_server, receive_code, take_code
 from pi_ai.auth.oauth.codex_device import request_device_code, wait_for_device
 from pi_ai.auth.oauth.codex_tokens import CLIENT_ID, CodexTokens
 from pi_ai.auth.oauth.endpoints import CodexEndpoints
@@ -25,9 +22,6 @@ from pi_ai.auth.types import (
 )
 from pi_ai.errors import OAuthError
 from pi_ai.secrets import Secret
-
-if TYPE_CHECKING:
-    from pi_ai.auth.oauth.callback_server import Callback
 
 __all__ = ("CodexOAuth",)
 
@@ -47,10 +41,10 @@ class CodexOAuth(CodexTokens):
     def __init__(
         self, endpoints: CodexEndpoints | None = None, runtime: OAuthRuntime | None = None
     ) -> None:
-        self._endpoints = endpoints or CodexEndpoints()
+        self._login_endpoints = endpoints or CodexEndpoints()
         self._runtime = runtime or OAuthRuntime()
         super().__init__(
-            token_url=self._endpoints.token_url,
+            token_url=self._login_endpoints.token_url,
             transport=self._runtime.transport,
             clock_ms=self._runtime.clock_ms,
         )
@@ -76,7 +70,7 @@ class CodexOAuth(CodexTokens):
     ) -> OAuthCredential:
         from pi_ai.auth.oauth.callback_server import ExpectedCallback
 
-        endpoints, pkce = self._endpoints, create_pkce(self._runtime.random_bytes)
+        endpoints, pkce = self._login_endpoints, create_pkce(self._runtime.random_bytes)
         state = Secret(self._runtime.random_bytes(16).hex())
         expected = ExpectedCallback(provider=_PROVIDER, path=endpoints.callback_path, state=state)
         ports = (endpoints.callback_port,)
@@ -90,7 +84,7 @@ class CodexOAuth(CodexTokens):
                 provider=_PROVIDER,
                 message="Paste the code, or the address that the browser ended at:",
                 placeholder=endpoints.redirect_uri,
-                from_callback=_take_code,
+                from_callback=take_code,
                 from_paste=lambda text: read_pasted_code(text).require(
                     state, provider=_PROVIDER, mismatch="State mismatch"
                 ),
@@ -98,10 +92,10 @@ class CodexOAuth(CodexTokens):
         return await self._exchange(code, pkce.verifier, endpoints.redirect_uri)
 
     async def _login_by_device(self, interaction: LoginInteraction) -> OAuthCredential:
-        device = await request_device_code(self._runtime, self._endpoints)
-        interaction.notify(device.event(self._endpoints.device_verification_uri))
-        confirmed = await wait_for_device(self._runtime, self._endpoints, device)
-        redirect_uri = self._endpoints.device_redirect_uri
+        device = await request_device_code(self._runtime, self._login_endpoints)
+        interaction.notify(device.event(self._login_endpoints.device_verification_uri))
+        confirmed = await wait_for_device(self._runtime, self._login_endpoints, device)
+        redirect_uri = self._login_endpoints.device_redirect_uri
         return await self._exchange(confirmed.code, confirmed.verifier, redirect_uri)
 
     # --- their steps --------------------------------------------------------------------------
@@ -110,8 +104,8 @@ class CodexOAuth(CodexTokens):
         parameters = {
             "response_type": "code",
             "client_id": CLIENT_ID,
-            "redirect_uri": self._endpoints.redirect_uri,
-            "scope": self._endpoints.scope,
+            "redirect_uri": self._login_endpoints.redirect_uri,
+            "scope": self._login_endpoints.scope,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
             "state": state,
@@ -119,7 +113,7 @@ class CodexOAuth(CodexTokens):
             "codex_cli_simplified_flow": "true",
             "originator": originator,
         }
-        return Secret(f"{self._endpoints.authorize_url}?{urlencode(parameters)}")
+        return Secret(f"{self._login_endpoints.authorize_url}?{urlencode(parameters)}")
 
     async def _exchange(self, code: Secret, verifier: Secret, redirect_uri: str) -> OAuthCredential:
         fields = {
@@ -139,11 +133,6 @@ class CodexOAuth(CodexTokens):
         except OAuthError as error:
             raise OAuthError(f"{what} error: {error}", retryable=error.retryable) from None
         return self.read(answer, what, refresh=None)
-
-
-def _take_code(callback: Callback) -> Secret:
-    callback.answer()
-    return Secret(callback.query["code"])
 
 
 if TYPE_CHECKING:

@@ -553,21 +553,21 @@ def test_auth_check_33_a_code_that_others_see_is_of_no_use_to_them() -> None:
     assert asyncio.run(run(as_verifier=True)) == 200  # which is why it is not the default
 
 
-def test_auth_check_33_a_callback_that_comes_twice_makes_one_token_request() -> None:
+def test_auth_check_33_a_replayed_callback_finds_nobody() -> None:
     async def run() -> None:
         async with LoginServer() as server:
+            targets: list[str] = []
 
-            async def visit(url: str) -> list[int]:
-                target = server.authorize(url)
-                pages = [get_page(target) for _ in range(5)]
-                answers = await asyncio.gather(*pages, return_exceptions=True)
-                return [each[0] for each in answers if isinstance(each, tuple)]
+            async def visit(url: str) -> tuple[int, str]:
+                targets.append(server.authorize(url))
+                return await get_page(targets[0])
 
             host = Host(visit=visit)
             await log_in(server.anthropic(), host)
-            [statuses] = await host.pages()
-            assert statuses.count(200) == 1
-            assert set(statuses) <= {200, 409}
+            [(status, _)] = await host.pages()
+            assert status == 200
+            with pytest.raises(ConnectionError):
+                await get_page(targets[0])
             assert len(server.requests) == 1
 
     asyncio.run(run())

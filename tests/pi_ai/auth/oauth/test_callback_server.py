@@ -337,6 +337,19 @@ def test_auth_check_33_the_end_of_a_login_does_not_wait_for_a_browsers_spare_con
     asyncio.run(run())
 
 
+def test_a_connection_that_comes_in_after_the_end_is_dropped() -> None:
+    async def run() -> None:
+        async with serving() as browser:
+            reader, writer = await asyncio.open_connection("127.0.0.1", browser.server.port)
+            await browser.server.aclose()
+            browser.server._connected(reader, writer)  # as asyncio does with one on its way in
+            assert writer.transport.is_closing()
+            assert len(asyncio.all_tasks()) == 1
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
 def test_a_page_is_whole_although_the_server_closes_at_once() -> None:
     async def run() -> bytes:
         async with serving() as browser:

@@ -160,6 +160,31 @@ def test_auth_check_29_a_callback_without_a_client_id_is_not_taken() -> None:
     asyncio.run(run())
 
 
+def test_auth_check_33_a_callback_that_comes_again_makes_no_second_token_request() -> None:
+    async def run() -> None:
+        async def answer(_request: object) -> object:
+            replays = [await get_page(targets[0]) for _ in range(3)]
+            assert [status for status, _ in replays] == [409] * 3
+            return tokens()
+
+        async with token_server(answer) as server:
+            endpoints = at(ChatGptEndpoints(), server.url)
+            targets: list[str] = []
+
+            async def visit(_url: str) -> tuple[int, str]:
+                query = f"code=c&client_id=i&state={host.parameters['state']}"
+                targets.append(f"{endpoints.redirect_uri}?{query}")
+                return await get_page(targets[0])
+
+            host = Host(visit=visit)
+            await log_in(ChatGptOAuth(endpoints), host, WITH_DEVICE_ID)
+            [(status, _)] = await host.pages()
+            assert status == 200
+            assert len(server.requests) == 1
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
