@@ -17,8 +17,7 @@ SERVICE, PROVIDERS = "my-agents", ("anthropic", "groq", "openai", "openai-codex"
 
 class KeyringStore:
     def __init__(self, backend, lock_file: Path) -> None:
-        # The lock keeps two processes from refreshing one token.
-        self.backend, self.lock_file = backend, lock_file
+        self.backend, self.lock_file = backend, lock_file  # the lock: one refresh at a time
 
     async def read(self, provider_id: str, signal=None):
         text = await asyncio.to_thread(self.backend.get_password, SERVICE, provider_id)
