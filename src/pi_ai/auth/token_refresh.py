@@ -146,7 +146,7 @@ class _Refresh:
 
     def _ended(self, task: asyncio.Task[OAuthCredential | None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self.waiting:
-            _log.warning("Nobody waited for it: %s", error)
+            _log.warning("Of a refresh that nobody waits for: %s", error)
 
     async def _run(self) -> OAuthCredential | None:
         try:

@@ -27,7 +27,8 @@ from pi_ai.auth.types import (
     SecretPrompt,
     UnknownCredential,
 )
-from support.exchanges import BODIES, HI, M
+from pi_ai.testing import LoopbackResponse, LoopbackServer
+from support.exchanges import BODIES, HI, C, M
 from support.transports import CannedTransport
 
 FOREVER = 9007199254740991
@@ -175,6 +176,32 @@ def test_tokens_are_sent_as_their_handler_says() -> None:
     auth = asyncio.run(models.credentials.get("own"))
     assert auth is not None
     assert (auth.source, repr(auth)) == ("OAuth", "<ResolvedAuth from OAuth>")
+
+
+@pytest.mark.parametrize(
+    ("stored", "header", "value"),
+    [
+        (ApiKeyCredential("sk-ant-api03-k"), "x-api-key", "sk-ant-api03-k"),
+        (OAuthCredential("sk-ant-oat01-t", "R", FOREVER), "authorization", "Bearer sk-ant-oat01-t"),
+    ],
+    ids=["key", "tokens"],
+)
+def test_what_is_stored_for_anthropic_is_sent_by_a_real_client(
+    stored: Credential, header: str, value: str
+) -> None:
+    async def main() -> Mapping[str, str]:
+        answer = LoopbackResponse(BODIES["anthropic-messages"])
+        async with LoopbackServer(lambda _request: answer) as server:
+            models = Models(credentials=MemoryCredentialStore({"anthropic": stored}))
+            model = replace(C, provider="anthropic", base_url=server.url)
+            message = await models.complete(model, HI)
+            assert message.error_message is None
+            await models.aclose()
+            return server.requests[0].headers
+
+    headers = asyncio.run(main())
+    assert headers[header] == value
+    assert ("x-api-key" in headers) != ("authorization" in headers)
 
 
 def test_variables_that_are_stored_with_a_key_fill_in_the_address() -> None:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pi_ai import AbortController, AbortError, Models, ModelsError, ProviderSpec
 from pi_ai.auth.storage import FileCredentialStore, MemoryCredentialStore
 from pi_ai.auth.token_refresh import TokenRefresher, needs_refresh
 from pi_ai.auth.types import OAuthCredential
 from pi_ai.types import now_ms
+from support.exchanges import HI, M
 from support.token_server import ServerTokens, TokenServer
 
 MINUTE = 60_000
@@ -152,6 +154,23 @@ def test_auth_check_42_a_caller_that_leaves_does_not_end_a_refresh(path: Path, w
         with pytest.raises(AbortError if way == "signal" else asyncio.CancelledError):
             await asking
         assert world.entry["access"] == "A0"
+        world.server.hold.set()
+        await world.credentials.settled()
+        assert world.entry["access"] == "A1"
+
+    live(path, test)
+
+
+def test_an_aborted_request_leaves_its_refresh_to_itself(path: Path) -> None:
+    async def test(world: World) -> None:
+        world.server.hold = asyncio.Event()
+        controller = AbortController()
+        model = replace(M, provider="own", base_url="http://127.0.0.1:9")
+        asking = asyncio.create_task(world.models.complete(model, HI, signal=controller.signal))
+        await world.server.asked.wait()
+        controller.abort()
+        message = await asking
+        assert (message.stop_reason, message.error_message) == ("aborted", "Request was aborted")
         world.server.hold.set()
         await world.credentials.settled()
         assert world.entry["access"] == "A1"
@@ -373,6 +392,7 @@ import asyncio, os, sys
 import pi_ai.http.client
 from pi_ai import Models, ProviderSpec
 from pi_ai.auth.storage import FileCredentialStore
+from support.exchanges import HI, M
 from support.token_server import ServerTokens
 
 path, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
