@@ -111,7 +111,8 @@ class Credentials:
     ) -> AuthCheck | None:
         """What kind of credential requests would use now, None if there is none.
 
-        Tokens are not refreshed and no command is run, so a request can still fail.
+        Tokens are not refreshed and no command is run, so a request can still fail. Raises
+        `ModelsError` for a store that cannot be read.
         """
         await self.list()
         provider = self._find_provider(provider_id)
@@ -131,7 +132,10 @@ class Credentials:
         return None
 
     async def status(self, provider_id: str) -> AuthStatus:
-        """The strongest place with a credential for a provider, usable or not."""
+        """The strongest place with a credential for a provider, usable or not.
+
+        Runs no command. Raises `ModelsError` for a store that cannot be read.
+        """
         await self.list()
         provider = self._find_provider(provider_id)
         if self._keys.has(provider_id):
