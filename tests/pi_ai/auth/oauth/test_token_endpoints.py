@@ -185,3 +185,17 @@ def test_auth_checks_33_and_57_what_a_server_repeats_does_not_leak(
         assert secret not in str(error)
         assert secret not in caplog.text
         assert secret not in "".join(locals_of_ours)
+
+
+@pytest.mark.parametrize(("name", "way"), WAYS)
+def test_the_protocols_own_words_stay_readable(name: str, way: str) -> None:
+    grant = "authorization_code" if way == "login" else "refresh_token"
+    body = {"error": f"{grant}_expired", "error_description": f"the {grant} is too old"}
+
+    async def run() -> OAuthError:
+        async with token_server(told(json.dumps(body).encode(), 400)) as server:
+            return await failure(name, way, server.url)
+
+    error = asyncio.run(run())
+    assert error.code == f"{grant}_expired"
+    assert f"{grant}_expired: the {grant} is too old" in str(error)
