@@ -105,10 +105,14 @@ class CallbackServer:
         Raises OSError when the port is taken.
         """
         server = cls(expected, host)
-        await server._listen(host, port)
-        if also_ipv6:
-            with suppress(OSError):  # no IPv6, or somebody else's: the code alone is of no use
-                await server._listen("::1", server.port)
+        try:
+            await server._listen(host, port)
+            if also_ipv6:
+                with suppress(OSError):  # no IPv6, or somebody else's: the code alone is of no use
+                    await server._listen("::1", server.port)
+        except BaseException:
+            await server.aclose()
+            raise
         return server
 
     @property
@@ -153,12 +157,13 @@ class CallbackServer:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
             server = await asyncio.start_server(
-                self._connected, sock=listener, limit=MAX_HEAD_BYTES
+                self._connected, sock=listener, limit=MAX_HEAD_BYTES, start_serving=False
             )
         except BaseException:
             listener.close()
             raise
-        self._servers.append(server)
+        self._servers.append(server)  # before anything else is awaited: it is to be closed
+        await server.start_serving()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._closed:  # it was on its way in

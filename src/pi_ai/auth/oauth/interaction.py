@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pi_ai.abort import AbortSignal, abort_scope
 from pi_ai.auth.types import (
@@ -132,3 +132,7 @@ async def _never(signal: AbortSignal | None) -> str:
     with abort_scope(signal):
         await asyncio.Event().wait()
     raise AssertionError
+
+
+if TYPE_CHECKING:
+    _: LoginInteraction = CallbackInteraction(on_auth=repr)

@@ -14,6 +14,7 @@ import pytest
 from pi_ai.auth.oauth import callback_server
 from pi_ai.auth.oauth.callback_server import CallbackServer, ExpectedCallback
 from pi_ai.secrets import Secret
+from pi_ai.testing.login_server import free_port
 from support.logins import is_free
 
 STATE = "s" * 43
@@ -383,6 +384,23 @@ def test_a_busy_other_loopback_address_is_done_without() -> None:
             assert server.port == port
             await Browser(server).succeed()
             await server.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_start_that_is_cancelled_leaves_no_port_open(turns: int) -> None:
+    async def run() -> None:
+        port = free_port()
+        start = CallbackServer.start(EXPECTED, "127.0.0.1", port, also_ipv6=True)
+        task = asyncio.create_task(start)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        [started] = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(started, CallbackServer):
+            await started.aclose()
+        assert is_free(port)
 
     asyncio.run(run())
 
