@@ -37,6 +37,7 @@ EXPECTED = {
     "compaction": "10180 -> 1084 tokens",
     "credentials_in_keyring": "used: <ResolvedAuth from stored credential>",
     "function_tools": "A minute.",
+    "login": "anthropic: AuthStatus(configured=True, source='stored'",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
     "proxy_client": "It is 7006652.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pi_ai.abort import AbortController, AbortSignal, abort_scope
 from pi_ai.auth.credentials import Credentials
+from pi_ai.auth.oauth.interaction import CallbackInteraction
 from pi_ai.auth.storage import CredentialStore, FileCredentialStore, MemoryCredentialStore
 from pi_ai.auth.types import (
     ApiKeyCredential,
@@ -106,6 +107,7 @@ __all__ = (
     "AssistantMessage",
     "AssistantStream",
     "AuthStorageError",
+    "CallbackInteraction",
     "Context",
     "Cost",
     "Credential",

@@ -19,7 +19,12 @@ from pi_ai.types import (
 )
 from pi_ai.version import __version__
 
-__all__ = ("copilot_headers", "identity_headers", "opencode_session_headers")
+__all__ = ("copilot_headers", "identity_headers", "opencode_session_headers", "user_agent")
+
+
+def user_agent() -> str:
+    """What requests say of their sender unless an application is named."""
+    return f"pi-stack/{__version__} python/{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def identity_headers(model: Model, identity: Identity | None) -> dict[str, str]:
@@ -27,8 +32,7 @@ def identity_headers(model: Model, identity: Identity | None) -> dict[str, str]:
 
     Nothing but the user agent is sent unless the caller names an application.
     """
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    headers = {"User-Agent": f"pi-stack/{__version__} python/{python}"}
+    headers = {"User-Agent": user_agent()}
     if identity is None:
         return headers
     if identity.user_agent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pi_ai.testing.faux import FauxProvider, FauxRequest, faux_message, faux_tool_call
+from pi_ai.testing.login_server import LoginServer
 from pi_ai.testing.loopback import LoopbackRequest, LoopbackResponse, LoopbackServer
 from pi_ai.testing.scripted_server import ScriptedServer
 from pi_ai.testing.validators import (
@@ -18,6 +19,7 @@ __all__ = (
     "FauxProvider",
     "FauxRequest",
     "InvalidRequestError",
+    "LoginServer",
     "LoopbackRequest",
     "LoopbackResponse",
     "LoopbackServer",

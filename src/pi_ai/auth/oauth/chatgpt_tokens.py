@@ -49,7 +49,7 @@ class ChatGptTokens:
     ) -> OAuthCredential:
         """See `OAuthHandler.refresh`."""
         client_id: JsonValue = credential.extra.get("clientId")
-        if not isinstance(client_id, str) or not client_id:
+        if not isinstance(client_id, str) or not client_id.strip():
             raise OAuthError(
                 "Stored OpenAI OAuth credential does not contain an issued client ID; "
                 "reconnect ChatGPT"

@@ -109,7 +109,8 @@ def read_account_id(token: str) -> str:
         claims = None
     about = _member(claims, _CLAIM)
     account = _member(about, "chatgpt_account_id")
-    if not isinstance(account, str) or not account:
+    # It becomes a header, which must not be able to begin another.
+    if not isinstance(account, str) or not account or not account.isprintable():
         raise OAuthError("Failed to extract accountId from token")
     return account
 

@@ -7,14 +7,14 @@ are not followed. Source: auth spec, sections 12 and 13.
 from __future__ import annotations
 
 import asyncio
-import math
-import re
 from collections.abc import Mapping
 from typing import Literal, cast
 from urllib.parse import urlencode
 
+from pi_ai.auth.oauth.foreign_text import clean_text
 from pi_ai.errors import OAuthError, ProviderError
 from pi_ai.http.transport import HttpRequest, Transport
+from pi_ai.identity import user_agent
 from pi_ai.json_text import js_json_bytes, parse_json
 from pi_ai.secrets import Masked, Secret
 from pi_ai.types import JsonValue
@@ -25,8 +25,7 @@ TIMEOUT_SECONDS = 30.0
 """How long a token request may take."""
 
 _LIMIT_BYTES = 1 << 20
-_DESCRIPTION_LENGTH = 300
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_MAX_SECONDS = 1e10
 
 
 class TokenAnswer(Masked, frozen=True, kw_only=True):
@@ -54,7 +53,7 @@ class TokenAnswer(Masked, frozen=True, kw_only=True):
         if isinstance(told, dict):
             nested = cast("Mapping[str, JsonValue]", told)
             told = nested.get("code") or nested.get("type")
-        return self._shown(told) if isinstance(told, str) else None
+        return clean_text(told, self.sent) if isinstance(told, str) else None
 
     @property
     def reason(self) -> str:
@@ -64,18 +63,13 @@ class TokenAnswer(Masked, frozen=True, kw_only=True):
         told: JsonValue = fields.get("error")
         if isinstance(told, dict):
             description = cast("Mapping[str, JsonValue]", told).get("message")
-        shown = self._shown(description) if isinstance(description, str) else ""
+        shown = clean_text(description, self.sent) if isinstance(description, str) else ""
         return ": ".join(part for part in (self.code, shown) if part)
 
     def failure(self, text: str) -> OAuthError:
         """The error for a request that was not granted; `text` is its message."""
         passing = self.status == 429 or self.status >= 500
         return OAuthError(text, status=self.status, code=self.code, retryable=passing)
-
-    def _shown(self, text: str) -> str:
-        for secret in self.sent:
-            text = text.replace(secret, "<secret>")
-        return _CONTROL.sub(" ", text).strip()[:_DESCRIPTION_LENGTH]
 
 
 class TokenEndpoint:
@@ -135,7 +129,11 @@ def _request(url: str, fields: Mapping[str, str], encoding: str) -> HttpRequest:
         content_type, body = "application/x-www-form-urlencoded", urlencode(fields).encode()
     return HttpRequest(
         url=url,
-        headers={"Content-Type": content_type, "Accept": "application/json"},
+        headers={
+            "Content-Type": content_type,
+            "Accept": "application/json",
+            "User-Agent": user_agent(),  # without one, servers behind a filter refuse
+        },
         body=body,
     )
 
@@ -170,4 +168,4 @@ def read_expires_in(answer: TokenAnswer) -> float | None:
     value: JsonValue = (answer.fields or {}).get("expires_in")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) and value > 0 else None
+    return value if 0 < value <= _MAX_SECONDS else None
