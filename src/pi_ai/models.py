@@ -18,8 +18,16 @@ from pi_ai.builder import MessageBuilder
 from pi_ai.catalog.loader import load_models
 from pi_ai.catalog.providers import PROVIDERS
 from pi_ai.check import check_request
-from pi_ai.errors import ModelsError
-from pi_ai.http.transport import HttpRequest, HttpResponse, Transport, merge_headers
+from pi_ai.errors import ModelsError, ProviderConnectionError
+from pi_ai.http.transport import (
+    HttpRequest,
+    HttpResponse,
+    Socket,
+    SocketRequest,
+    SocketTransport,
+    Transport,
+    merge_headers,
+)
 from pi_ai.identity import opencode_session_headers
 from pi_ai.provider import (
     Adapter,
@@ -142,7 +150,7 @@ class Models:
         """
         other = Models(
             self._providers.values(),
-            transport=_Borrowed(lambda: self.transport),
+            transport=_Borrowed(lambda: self.transport, lambda: self._transport),
             subscription=self._subscription,
         )
         other._own_models = {name: dict(models) for name, models in self._own_models.items()}
@@ -247,8 +255,13 @@ class Models:
         return row
 
     def forget_session(self, session_id: str) -> None:
-        """Drop what was learnt about a session, once nothing will be asked in it any more."""
+        """Drop what was learnt about a session, once nothing will be asked in it any more.
+
+        WebSockets that the running event loop keeps for it are closed.
+        """
         self._memory.forget(session_id)
+        if isinstance(self._transport, SocketTransport):
+            self._transport.forget_sockets(session_id)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
@@ -279,7 +292,7 @@ class Models:
             adapter=adapter,
             message=message,
             # not loaded for a provider that makes no request, such as a scripted one
-            transport=self._transport or _Borrowed(lambda: self.transport),
+            transport=self._transport or _Borrowed(lambda: self.transport, lambda: self._transport),
             api_key=auth.api_key,
             keyless=auth.keyless,
             headers=merge_headers(session, auth.headers, model.headers, options.get("headers")),
@@ -304,12 +317,26 @@ class Models:
 class _Borrowed:
     """The transport of another collection, which makes it when it is first needed."""
 
-    def __init__(self, lend: Callable[[], Transport]) -> None:
+    def __init__(self, lend: Callable[[], Transport], made: Callable[[], Transport | None]) -> None:
         self._lend = lend
+        self._made = made
 
     def post(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpResponse]:
         """See `Transport.post`."""
         return self._lend().post(request)
+
+    def connect(self, request: SocketRequest) -> AbstractAsyncContextManager[Socket]:
+        """See `SocketTransport.connect`."""
+        transport = self._lend()
+        if not isinstance(transport, SocketTransport):
+            raise ProviderConnectionError("The transport of these models opens no WebSockets")
+        return transport.connect(request)
+
+    def forget_sockets(self, session_id: str) -> None:
+        """See `SocketTransport.forget_sockets`."""
+        transport = self._made()
+        if isinstance(transport, SocketTransport):
+            transport.forget_sockets(session_id)
 
     async def aclose(self) -> None:
         """Nothing: the owner closes it."""
