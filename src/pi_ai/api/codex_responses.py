@@ -56,6 +56,10 @@ _CONTINUATION_LOST = "previous_response_not_found"
 _TOO_MANY_CONNECTIONS = "websocket_connection_limit_reached"
 
 
+class _StaleConnectionError(Exception):
+    """A connection that was kept turned out to be closed; a new one will do."""
+
+
 class _Request(Struct, frozen=True):
     """What both transports send. `session_id`: the session that caching may tie it to."""
 
@@ -181,6 +185,8 @@ async def _over_socket(
                 async for events in batches:
                     yield events
             return
+        except _StaleConnectionError:
+            attempts_left += 1  # this one never reached the server
         except (ProviderConnectionError, ProviderTimeoutError) as error:
             _give_up(call, request, error, has_started=decoder.started)
             if decoder.started:
@@ -219,12 +225,17 @@ async def _ask_once(
         if continues and isinstance(known, Continuation):
             body = continue_from(known, request.body)
         frame = {"type": "response.create", **(body or request.body)}
-        await socket.send(encode_body(frame).decode())
-        del body, frame  # not needed while the answer streams
         source = _Frames(socket, _idle_timeout_ms(call))
-        async with aclosing(decoded(call, source, decoder)) as batches:
-            async for events in batches:
-                yield events
+        try:
+            await socket.send(encode_body(frame).decode())
+            del body, frame  # not needed while the answer streams
+            async with aclosing(decoded(call, source, decoder)) as batches:
+                async for events in batches:
+                    yield events
+        except ProviderConnectionError as error:
+            if socket.reused and not decoder.started:
+                raise _StaleConnectionError from error
+            raise
         if continues and request.session_id and decoder.response_id:
             items = _answer_items(call, request)
             socket.notes = remember(request.body, decoder.response_id, items)

@@ -92,9 +92,13 @@ class SocketRequest(Struct, frozen=True, kw_only=True):
 
 
 class Socket(Protocol):
-    """An open WebSocket. `notes` stays with the connection, for its users to leave word."""
+    """An open WebSocket. `notes` stays with the connection, for its users to leave word.
+
+    `reused`: it served an earlier request, so that the server may have closed it unseen.
+    """
 
     notes: object
+    reused: bool
 
     async def send(self, text: str) -> None:
         """Send one text frame. Raises `ProviderConnectionError`."""

@@ -37,6 +37,7 @@ class AiohttpSocket:
 
     def __init__(self, raw: aiohttp.ClientWebSocketResponse) -> None:
         self.notes: object = None
+        self.reused = False
         self._raw = raw
 
     def __repr__(self) -> str:
@@ -207,6 +208,7 @@ class SocketPool:
         if (old := kept.socket) is not None:
             aged = loop.time() - kept.opened_at >= self._max_age_seconds
             if not aged and await old.is_silent():
+                old.reused = True
                 return old
             kept.socket = None
             self._close(old, "connection_age_limit" if aged else "done")
