@@ -91,6 +91,7 @@ class _Conversion:
         self.declared = False
         self.unavailable: dict[str, None] = {}
         self.custom_calls: set[str] = set()
+        self.used_ids: set[str] = set()
 
     def run(self, transcript: Sequence[Message]) -> list[JsonObject]:
         leading = get_initial_system_message(transcript)
@@ -194,7 +195,8 @@ class _Conversion:
         for block in message.content:
             match block:
                 case ThinkingContent():
-                    if (item := _reasoning_item(block.thinking_signature)) is not None:
+                    item = _reasoning_item(block.thinking_signature)
+                    if item is not None and self._is_new(str(item.get("id"))):
                         items.append(item)
                 case TextContent():
                     items.append(self._text(block, texts))
@@ -215,12 +217,19 @@ class _Conversion:
             self.items.append(_configuration_update(level))
         self.items += items
 
+    def _is_new(self, item_id: str) -> bool:
+        """Notes an id; the server refuses a request that has one twice."""
+        if item_id in self.used_ids:
+            return False
+        self.used_ids.add(item_id)
+        return True
+
     def _text(self, block: TextContent, count: int) -> JsonObject:
         message_id, phase = _read_text_signature(block.text_signature)
-        if not message_id:
-            message_id = f"msg_pi_{self.index}" + (f"_{count}" if count else "")
-        elif len(message_id) > _MOST_ID_CHARS:
+        if len(message_id) > _MOST_ID_CHARS:
             message_id = f"msg_{short_hash(message_id)}"
+        if not message_id or not self._is_new(message_id):
+            message_id = f"msg_pi_{self.index}" + (f"_{count}" if count else "")
         text = sanitize_surrogates(block.text)
         item: JsonObject = {
             "type": "message",
@@ -237,7 +246,8 @@ class _Conversion:
         call_id, _, item_id = call.id.partition("|")
         parameter = self.rules.grammar_inputs.get(call.name)
         item: JsonObject = {"type": "function_call" if parameter is None else "custom_tool_call"}
-        if keeps_item_id and item_id.startswith("fc_" if parameter is None else "ctc_"):
+        fits = item_id.startswith("fc_" if parameter is None else "ctc_")
+        if keeps_item_id and fits and self._is_new(item_id):
             item["id"] = item_id
         item["call_id"] = call_id
         item["name"] = call.name
