@@ -135,7 +135,7 @@ class _Conversion:
 
     def _instruct(self, text: str) -> None:
         clean = sanitize_surrogates(text)
-        if clean.strip():
+        if clean:
             self.items.append({"role": self.role, "content": clean})
 
     def _additional_tools(self, message: SystemMessage) -> None:
