@@ -6,11 +6,12 @@ Source: spec of openai-codex-responses, section 8.5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from msgspec.structs import replace
 
 from pi_ai.api._codex_errors import event_error, failed_error
-from pi_ai.api._responses_decoder import Decoder
+from pi_ai.api._responses_decoder import Decoder, Handler
 from pi_ai.api._responses_records import EventRecord, ResponseRecord
 from pi_ai.builder import MessageBuilder
 from pi_ai.errors import ProviderError, ProviderProtocolError
@@ -29,7 +30,10 @@ class CodexDecoder(Decoder):
     `start` event.
     """
 
-    ends = ("response.completed", "response.incomplete", "response.done")
+    handlers: ClassVar[Mapping[str, Handler]] = {
+        **Decoder.handlers,
+        "response.done": Decoder.handlers["response.completed"],
+    }
 
     def __init__(
         self,

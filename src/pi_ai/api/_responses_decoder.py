@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from pi_ai.api._records import convert_record, read_record
 from pi_ai.api._responses_blocks import (
@@ -36,7 +36,10 @@ from pi_ai.http.sse import SseRecord
 from pi_ai.json_text import js_json
 from pi_ai.types import JsonObject, JsonValue, StopReason, Usage
 
-__all__ = ("Decoder",)
+__all__ = ("Decoder", "Handler")
+
+Handler: TypeAlias = Callable[[Any, EventRecord], Sequence[AssistantEvent]]
+"""What a decoder does for one kind of event: one of its methods."""
 
 _NO_EVENTS: Sequence[AssistantEvent] = ()
 _STOP_STATUSES = ("completed", "in_progress", "queued")
@@ -49,9 +52,6 @@ class Decoder:
     `requested_tier` is the service tier that was asked for; without `prices_tiers` every tier
     costs the same.
     """
-
-    ends = ("response.completed", "response.incomplete")
-    """The events that end a response."""
 
     def __init__(
         self,
@@ -69,22 +69,6 @@ class Decoder:
         self._blocks: dict[int | None, Block] = {}
         self._calls: list[CallBlock | CustomCallBlock] = []
         self._reasoning: list[tuple[int, JsonObject]] = []
-        self._handlers: dict[str, Callable[[EventRecord], Sequence[AssistantEvent]]] = {
-            "response.output_text.delta": self._text_delta,
-            "response.function_call_arguments.delta": self._call_delta,
-            "response.reasoning_summary_text.delta": self._thinking_delta,
-            "response.reasoning_text.delta": self._thinking_delta,
-            "response.refusal.delta": self._text_delta,
-            "response.custom_tool_call_input.delta": self._custom_delta,
-            "response.created": self._created,
-            "response.output_item.added": self._item_added,
-            "response.output_item.done": self._item_done,
-            "response.reasoning_summary_part.done": self._summary_part_done,
-            "response.function_call_arguments.done": self._call_told,
-            "response.custom_tool_call_input.done": self._custom_told,
-            "response.failed": self._failed,
-            **dict.fromkeys(self.ends, self._ended),
-        }
 
     def feed(self, record: SseRecord) -> Sequence[AssistantEvent]:
         """The events of one record. Raises `ProviderError` when the server reports a failure."""
@@ -97,8 +81,8 @@ class Decoder:
         kind = event.type
         if event.error or kind == "error" or record.event == "error":
             raise self._reported(event, record)
-        handler = self._handlers.get(kind) if kind else None
-        return _NO_EVENTS if handler is None else handler(event)
+        handler = self.handlers.get(kind) if kind else None
+        return _NO_EVENTS if handler is None else handler(self, event)
 
     def close(self) -> None:
         """Judge the ended stream. Raises `ProviderError` unless it is a complete answer."""
@@ -280,6 +264,25 @@ class Decoder:
         if isinstance(block, CustomCallBlock) and event.input is not None:
             return block.told(event.input)
         return _NO_EVENTS
+
+    handlers: ClassVar[Mapping[str, Handler]] = {
+        "response.created": _created,
+        "response.output_item.added": _item_added,
+        "response.output_text.delta": _text_delta,
+        "response.refusal.delta": _text_delta,
+        "response.reasoning_summary_text.delta": _thinking_delta,
+        "response.reasoning_text.delta": _thinking_delta,
+        "response.reasoning_summary_part.done": _summary_part_done,
+        "response.function_call_arguments.delta": _call_delta,
+        "response.function_call_arguments.done": _call_told,
+        "response.custom_tool_call_input.delta": _custom_delta,
+        "response.custom_tool_call_input.done": _custom_told,
+        "response.output_item.done": _item_done,
+        "response.completed": _ended,
+        "response.incomplete": _ended,
+        "response.failed": _failed,
+    }
+    """What is done for each kind of event that counts."""
 
 
 def _usage(told: UsageRecord) -> Usage:

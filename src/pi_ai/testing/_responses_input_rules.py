@@ -202,7 +202,8 @@ class InputRules:
         for index, item in enumerate(items):
             if item.get("type") != "reasoning":
                 continue
-            behind = next((one for one in items[index + 1 :] if one["type"] != "reasoning"), {})
-            spoken = behind.get("type") != "message" or behind.get("role") == "assistant"
-            if behind.get("type") not in _MODEL_ITEMS or not spoken:
+            behind = [one for one in items[index + 1 :] if one.get("type") != "reasoning"]
+            led_to: JsonObject = behind[0] if behind else {}
+            spoken = led_to.get("type") != "message" or led_to.get("role") == "assistant"
+            if led_to.get("type") not in _MODEL_ITEMS or not spoken:
                 self._found.add(f"input[{index}]", "of type reasoning lacks the item it led to")
