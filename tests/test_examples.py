@@ -37,6 +37,7 @@ EXPECTED = {
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "rpc_client": "exit status: 0",
+    "service_tiers": "flex: They agreed. $2.25\npriority: At once. $9.00",
     "steering": "stopped: aborted",
     "sessions": "With its result: ['assistant', 'toolResult']",
 }

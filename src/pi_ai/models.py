@@ -375,8 +375,8 @@ def model_from_url(
 
         model = model_from_url("http://127.0.0.1:11434/v1", "qwen3:8b")
 
-    `base_url` is where `/chat/completions` hangs, or `/v1/messages` for api "anthropic-messages",
-    or `/messages` for "pi-messages".
+    `base_url` is where `/chat/completions` hangs, or `/responses` for api "openai-responses",
+    `/v1/messages` for "anthropic-messages", `/messages` for "pi-messages".
     A server on this machine or in a private network is asked without a key. Prices are unknown
     and count as 0.
     """

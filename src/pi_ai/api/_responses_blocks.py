@@ -50,10 +50,12 @@ class TextBlock:
         if item.content:
             pieces = (part.text or part.refusal or "" for part in item.content)
             self._message.replace_text(self.at, "".join(pieces))
-        signature: JsonObject = {"v": 1, "id": item.id or ""}
-        if item.phase in _PHASES:
-            signature["phase"] = item.phase
-        self._message.replace_signature(self.at, js_json(signature))
+        phase = item.phase if item.phase in _PHASES else None
+        if item.id or phase:
+            signature: JsonObject = {"v": 1, "id": item.id or ""}
+            if phase:
+                signature["phase"] = phase
+            self._message.replace_signature(self.at, js_json(signature))
         return [self._message.end(self.at)]
 
 
