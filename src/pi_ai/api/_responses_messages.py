@@ -34,7 +34,7 @@ from pi_ai.types import (
     UserMessage,
 )
 
-__all__ = ("InputRules", "build_answer_items", "build_input")
+__all__ = ("InputSettings", "build_answer_items", "build_input")
 
 _TOOLS_UPDATE = (
     "This is an incremental tools update. Previously declared tools remain available unless "
@@ -46,7 +46,7 @@ _MOST_ID_CHARS = 64
 _PHASES = ("commentary", "final_answer")
 
 
-class InputRules(NamedTuple):
+class InputSettings(NamedTuple):
     """What decides how a transcript is written, besides the model.
 
     `grammar_inputs`: for each tool with a grammar, the parameter that takes the text.
@@ -62,30 +62,32 @@ class InputRules(NamedTuple):
     effort: str | None = None
 
 
-def build_input(model: Model, transcript: Sequence[Message], rules: InputRules) -> list[JsonObject]:
+def build_input(
+    model: Model, transcript: Sequence[Message], settings: InputSettings
+) -> list[JsonObject]:
     """Every item of `transcript`, prompt first, as the server wants it.
 
     Raises ValueError for what cannot be said in this format.
     """
-    return _Conversion(model, rules).run(transcript)
+    return _Conversion(model, settings).run(transcript)
 
 
 def build_answer_items(
-    model: Model, message: AssistantMessage, rules: InputRules
+    model: Model, message: AssistantMessage, settings: InputSettings
 ) -> list[JsonObject]:
     """The items that an answer becomes when the conversation goes on, results of calls aside."""
-    items = _Conversion(model, rules).run([message])
+    items = _Conversion(model, settings).run([message])
     return [item for item in items if not str(item.get("type")).endswith("_output")]
 
 
 class _Conversion:
-    def __init__(self, model: Model, rules: InputRules) -> None:
+    def __init__(self, model: Model, settings: InputSettings) -> None:
         self.model = model
-        self.rules = rules
-        self.compat = rules.compat
-        developer = model.reasoning and rules.compat.developer_role
+        self.settings = settings
+        self.compat = settings.compat
+        developer = model.reasoning and settings.compat.developer_role
         self.role = "developer" if developer else "system"
-        self.support = rules.compat.tool_support
+        self.support = settings.compat.tool_support
         self.items: list[JsonObject] = []
         self.index = 0
         self.declared = False
@@ -97,7 +99,7 @@ class _Conversion:
         leading = get_initial_system_message(transcript)
         if leading is not None:
             self._additional_tools(leading)
-            if self.rules.leading_text:
+            if self.settings.leading_text:
                 self._instruct(get_system_message_text(leading))
         rest = transform_messages(transcript, self.model, normalize_responses_tool_call_id)
         system_messages = 0 if leading is None else 1
@@ -105,7 +107,7 @@ class _Conversion:
             before = len(self.items)
             match message:
                 case SystemMessage():
-                    self._system(message, folded=system_messages < self.rules.folded_messages)
+                    self._system(message, folded=system_messages < self.settings.folded_messages)
                     system_messages += 1
                 case UserMessage():
                     self._user(message)
@@ -115,8 +117,8 @@ class _Conversion:
                     self._tool_result(message)
             if len(self.items) > before or isinstance(message, SystemMessage):
                 self.index += 1
-        if self.rules.effort is not None:
-            self.items.append(_configuration_update(self.rules.effort))
+        if self.settings.effort is not None:
+            self.items.append(_configuration_update(self.settings.effort))
         return self.items
 
     # --- system -------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ class _Conversion:
         if not items:
             return
         level = message.provider_thinking_level
-        if self.rules.effort is not None and same_model and level:
+        if self.settings.effort is not None and same_model and level:
             self.items.append(_configuration_update(level))
         self.items += items
 
@@ -244,7 +246,7 @@ class _Conversion:
 
     def _tool_call(self, call: ToolCall, *, keeps_item_id: bool) -> JsonObject:
         call_id, _, item_id = call.id.partition("|")
-        parameter = self.rules.grammar_inputs.get(call.name)
+        parameter = self.settings.grammar_inputs.get(call.name)
         item: JsonObject = {"type": "function_call" if parameter is None else "custom_tool_call"}
         fits = item_id.startswith("fc_" if parameter is None else "ctc_")
         if keeps_item_id and fits and self._is_new(item_id):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pi_ai.api._grammar import resolve_grammar_inputs
 from pi_ai.api._options import require_messages
 from pi_ai.api._responses_compat import ResponsesCompat
-from pi_ai.api._responses_messages import InputRules, build_input
+from pi_ai.api._responses_messages import InputSettings, build_input
 from pi_ai.api._responses_tools import declare_tool
 from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
 from pi_ai.http.transport import merge_headers
@@ -194,8 +194,8 @@ def input_fields(
     transcript = resolve_transcript(messages, compat.system_in_place)
     tools, folded = resolve_transcript_tools(transcript, compat.tool_support)
     inputs = resolve_grammar_inputs(get_declared_tools(messages), supported=compat.grammar_tools)
-    rules = InputRules(compat, inputs, folded, leading_text, effort)
-    sent = build_input(model, transcript, rules)
+    settings = InputSettings(compat, inputs, folded, leading_text, effort)
+    sent = build_input(model, transcript, settings)
     return sent, [declare_tool(tool, compat) for tool in tools], inputs
 
 

@@ -34,7 +34,7 @@ from pi_ai.api._exchange import (
 )
 from pi_ai.api._options import require_adapter_options, resolve_cache_retention
 from pi_ai.api._responses_compat import ResponsesCompat
-from pi_ai.api._responses_messages import InputRules, build_answer_items
+from pi_ai.api._responses_messages import InputSettings, build_answer_items
 from pi_ai.errors import (
     ProviderConnectionError,
     ProviderError,
@@ -262,8 +262,8 @@ def _idle_timeout_ms(call: Call[CodexOptions]) -> float | None:
 
 
 def _answer_items(call: Call[CodexOptions], request: _Request) -> Sequence[JsonObject]:
-    rules = InputRules(ResponsesCompat(call.model), request.grammar_inputs)
-    return build_answer_items(call.model, call.message.message(), rules)
+    settings = InputSettings(ResponsesCompat(call.model), request.grammar_inputs)
+    return build_answer_items(call.model, call.message.message(), settings)
 
 
 def _give_up(

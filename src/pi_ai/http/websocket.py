@@ -21,6 +21,7 @@ from pi_ai.http.transport import SocketRequest
 
 __all__ = ("AiohttpSocket", "SocketPool", "open_socket")
 
+_DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 _NORMAL = 1000
 _NO_CLOSE_FRAME = 1006
 _TOO_BIG = 1009
@@ -69,11 +70,15 @@ class AiohttpSocket:
             case _:
                 raise _closed(_NO_CLOSE_FRAME, "")
 
-    async def is_silent(self) -> bool:
-        """Whether the connection is open and the server has said nothing; a look, not a wait."""
+    async def is_open(self) -> bool:
+        """Whether the connection can be used again; a look, not a wait.
+
+        What the server said behind its last answer is thrown away.
+        """
         try:
             async with asyncio.timeout(0):
-                await self._raw.receive()
+                while (await self._raw.receive()).type in _DATA:
+                    pass
         except TimeoutError:
             return not self._raw.closed
         return False
@@ -102,7 +107,8 @@ async def open_socket(
         raise ProviderTimeoutError(text, retryable=True) from error
     except aiohttp.WSServerHandshakeError as error:
         text = f"WebSocket error: the server refused the connection with status {error.status}"
-        raise ProviderConnectionError(text, status=error.status, retryable=True) from error
+        # The cause holds the headers of the request, and with them the key.
+        raise ProviderConnectionError(text, status=error.status, retryable=True) from None
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise ProviderError(f"Invalid URL: {request.url!r}. Check the model's base_url.") from error
     except ValueError as error:  # a line break in a header; the text names no value
@@ -207,7 +213,7 @@ class SocketPool:
         _stop_timer(kept)
         if (old := kept.socket) is not None:
             aged = loop.time() - kept.opened_at >= self._max_age_seconds
-            if not aged and await old.is_silent():
+            if not aged and await old.is_open():
                 old.reused = True
                 return old
             kept.socket = None

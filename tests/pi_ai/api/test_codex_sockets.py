@@ -128,6 +128,19 @@ def test_responses_check_36_the_second_turn_sends_only_what_is_new(transport: st
     assert handshake.closed == (1000, "done")
 
 
+def test_what_the_server_says_behind_an_answer_does_not_matter() -> None:
+    async def say(peer: Peer, frame: Any) -> None:
+        await hello(peer, frame)
+        await peer.send({"type": "codex.rate_limits"})
+
+    async def talk(client: Client, _server: SocketServer) -> None:
+        second = await client.ask(grown(HI, await client.ask(), UserMessage("two")))
+        assert (second.text, second.diagnostics) == ("hello1", None)
+
+    [handshake] = converse(say, talk).handshakes
+    assert len(handshake.frames[1]["input"]) == 1
+
+
 def test_after_a_tool_call_only_its_output_is_sent() -> None:
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "read"}
 

@@ -106,6 +106,7 @@ def test_a_handshake_that_failed_leaves_nothing_behind() -> None:
                 with pytest.raises(ProviderConnectionError, match="status 401") as raised:
                     await one_turn(pool, asked(server, "s"))
                 assert raised.value.status == 401
+                assert raised.value.__cause__ is None
             assert repr(pool) == "<SocketPool of 0 connections>"
 
     asyncio.run(run())
