@@ -22,6 +22,7 @@ from pi_ai.errors import (
     ProviderTimeoutError,
     StreamEndedError,
     ToolArgumentsError,
+    WebSocketClosedError,
 )
 from pi_ai.events import (
     AssistantEvent,
@@ -138,6 +139,7 @@ __all__ = (
     "Usage",
     "UserContent",
     "UserMessage",
+    "WebSocketClosedError",
     "Wire",
     "__version__",
     "abort_scope",

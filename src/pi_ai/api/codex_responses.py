@@ -86,7 +86,9 @@ async def stream(call: Call[CodexOptions]) -> EventBatches:
                 yield events
         if not over_http:
             return
-    async with aclosing(_over_http(call, request)) as batches:
+    answer = _over_http(call, request)
+    del request  # its body is not needed while the answer streams
+    async with aclosing(answer) as batches:
         async for events in batches:
             yield events
 
