@@ -164,6 +164,7 @@ def _replace_images(content: list[UserContent], placeholder: str) -> list[UserCo
 
 
 _PAIRED_BY_PART = {"openai-responses", "openai-codex-responses", "azure-openai-responses"}
+_PAIRED_PART_CHARS = 64
 _NAME_FAULT = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME_CHARS = 64
 """The longest name of a tool that every API takes."""
@@ -211,7 +212,9 @@ class _CallMarks:
     def _unused(self, wanted: str, told: str) -> str:
         count = 0
         paired = wanted.partition("|")[0] if self._paired_by_part else wanted
-        while not paired or paired in self._used:
+        too_long = self._paired_by_part and len(paired) > _PAIRED_PART_CHARS
+        while not paired or paired in self._used or too_long:
+            too_long = False
             count += 1
             wanted = paired = f"call_{short_hash(f'{told}:{count}')}"
         self._used.add(paired)

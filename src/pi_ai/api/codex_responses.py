@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 
 from msgspec import Struct
 
@@ -239,8 +239,9 @@ async def _ask_once(
                 raise _StaleConnectionError from error
             raise
         if continues and request.session_id and decoder.response_id:
-            items = _answer_items(call, request)
-            socket.notes = remember(request.body, decoder.response_id, items)
+            with suppress(ValueError):  # an answer that cannot be sent back: the next says so
+                items = _answer_items(call, request)
+                socket.notes = remember(request.body, decoder.response_id, items)
 
 
 class _Frames:

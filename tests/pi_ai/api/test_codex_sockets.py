@@ -16,6 +16,7 @@ from pi_ai import (
     Context,
     Models,
     TextContent,
+    Tool,
     ToolResultMessage,
     UserMessage,
 )
@@ -158,6 +159,22 @@ def test_after_a_tool_call_only_its_output_is_sent() -> None:
     assert handshake.frames[1]["input"] == [
         {"type": "function_call_output", "call_id": "call_1", "output": "text"}
     ]
+
+
+def test_an_answer_that_cannot_be_sent_back_is_an_answer_all_the_same() -> None:
+    schema = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
+    grammar = {"type": "grammar", "variants": {"openai_lark": "start: X"}}
+    run = Tool("run", "Runs.", schema, grammar)
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "run", "arguments": "{}"}
+
+    async def say(peer: Peer, _frame: Any) -> None:
+        await peer.send(reply("x", "r0", responses_item(1, call)))
+
+    async def talk(client: Client, _server: SocketServer) -> None:
+        client.model = replace(client.model, compat={"supportsOpenAIGrammarTools": True})
+        assert (await client.ask(replace(HI, tools=[run]))).stop_reason == "toolUse"
+
+    converse(say, talk)
 
 
 def test_responses_check_36_changed_instructions_send_everything_again() -> None:

@@ -233,6 +233,14 @@ def test_calls_that_share_an_id_are_told_apart() -> None:
     assert items[2:] == [output(fresh, "two"), output("c", "one")]
 
 
+def test_a_call_id_that_is_too_long_is_replaced_in_call_and_result() -> None:
+    long = "x" * 65
+    items = input_of(said(ToolCall(f"{long}|fc_1", "read", {})), result(f"{long}|fc_1"))
+    fresh = items[0]["call_id"]
+    assert len(fresh) < 64
+    assert items == [call("read", fresh), output(fresh, "(no tool output)")]
+
+
 # --- tools in the conversation ------------------------------------------------------------------
 
 NOTICE = (
