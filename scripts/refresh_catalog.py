@@ -27,23 +27,6 @@ TARGET = Path(__file__).resolve().parent.parent / "src/pi_ai/catalog/data"
 PACKAGE = "@earendil-works/pi-ai"
 FIELDS = {field.encode_name for field in msgspec.structs.fields(Model)}
 
-# Upstream asks OpenAI's own models over Responses. These are also served over Chat Completions,
-# and are offered that way while this library does not speak Responses.
-OPENAI_OVER_COMPLETIONS = (
-    "gpt-4.1",
-    "gpt-4.1-mini",
-    "gpt-4.1-nano",
-    "gpt-4o",
-    "gpt-4o-mini",
-    "gpt-5",
-    "gpt-5-mini",
-    "gpt-5-nano",
-    "gpt-5.1",
-    "gpt-5.2",
-    "o3",
-    "o4-mini",
-)
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -92,9 +75,6 @@ def convert(entry: dict[str, Any]) -> dict[str, Any] | None:
     if entry.get("type", "chat") != "chat":
         return None
     entry = {key: value for key, value in entry.items() if key in FIELDS and key != "type"}
-    if entry["provider"] == "openai" and entry["id"] in OPENAI_OVER_COMPLETIONS:
-        entry["api"] = "openai-completions"
-        entry.pop("compat", None)
     if entry["api"] not in KNOWN_APIS:
         return None
     msgspec.convert(entry, Model)  # refuses what could not be read back

@@ -44,6 +44,7 @@ EXPECTED = {
     "proxy_server": "They stayed on the server.",
     "read_only_agent": "shop.py:1: def total(prices):",
     "rpc_client": "again: As I said: the milk.",
+    "service_tiers": "flex: They agreed. $2.25\npriority: At once. $9.00",
     "sessions": "With its result: ['assistant', 'toolResult']",
     "settings": "bash: Hello, Ada.",
     "steering": "stopped: aborted",

@@ -36,6 +36,7 @@ from pi_ai.errors import (
     ProviderTimeoutError,
     StreamEndedError,
     ToolArgumentsError,
+    WebSocketClosedError,
 )
 from pi_ai.events import (
     AssistantEvent,
@@ -166,6 +167,7 @@ __all__ = (
     "Usage",
     "UserContent",
     "UserMessage",
+    "WebSocketClosedError",
     "Wire",
     "__version__",
     "abort_scope",

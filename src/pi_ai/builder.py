@@ -113,13 +113,14 @@ class _Thinking(_Block):
 
 
 class _Call(_Block):
-    __slots__ = ("corrected", "final", "id", "initial", "name")
+    __slots__ = ("corrected", "final", "id", "initial", "name", "namespace")
 
     def __init__(self, born: int, call_id: str, name: str, initial: JsonObject | None) -> None:
         super().__init__(born)
         self.id = _Pieces()
         self.name = _Pieces()
         self.initial: JsonObject = initial or {}
+        self.namespace: str | None = None
         self.final: ParsedArguments | None = None
         self.corrected: tuple[int, JsonObject] | None = None
         self.identify(call_id, name, born)
@@ -134,11 +135,12 @@ class _Call(_Block):
     def at(self, position: int) -> ToolCall:
         call = ToolCall(self.id.until(position), self.name.until(position))
         call.thought_signature = self.signature_at(position)
+        call.namespace = self.namespace
         if self.final is not None and self.ended is not None and self.ended <= position:
             call.arguments = copy_json(self.final.arguments)
             call.arguments_error = self.final.error
         else:
-            text = self.text.until(position)
+            text = self.text_at(position)
             call.arguments = parse_partial_object(text) if text else copy_json(self.initial)
         if self.corrected is not None and self.corrected[0] <= position:
             for name, value in self.corrected[1].items():
@@ -147,7 +149,7 @@ class _Call(_Block):
 
     def finish(self) -> ParsedArguments:
         """Parse the whole argument text; arguments given at the start stand if none came."""
-        text = "".join(self.text.pieces)
+        text = self.retold[1] if self.retold is not None else "".join(self.text.pieces)
         if self.initial and (not text or text.isspace()):
             return ParsedArguments(self.initial, None)
         return parse_tool_call_arguments(text)
@@ -200,6 +202,10 @@ class MessageBuilder:
         """The effort in the provider's own words."""
         self._change("provider_thinking_level", level)
 
+    def set_end_turn(self, end_turn: bool) -> None:
+        """Whether the server says that the model's turn is over."""
+        self._change("end_turn", end_turn)
+
     def add_diagnostic(self, diagnostic: Diagnostic) -> None:
         """Attach something worth knowing to the message."""
         earlier: list[Diagnostic] = self._latest("diagnostics") or []
@@ -226,7 +232,7 @@ class MessageBuilder:
         self._blocks[content_index].resigned = (self._position + 1, signature)
 
     def replace_text(self, content_index: int, text: str) -> None:
-        """Put another text in the place of what a text or thinking block collected."""
+        """Put another text in the place of what a block collected; of a call, its arguments."""
         block = self._blocks[content_index]
         if text != block.text_at(self._position):  # else it would be held twice
             block.retold = (self._position + 1, text)
@@ -293,11 +299,24 @@ class MessageBuilder:
         return ThinkingDeltaEvent(Snapshot(self, position), content_index, delta)
 
     def tool_call_start(
-        self, call_id: str, name: str, arguments: JsonObject | None = None
+        self,
+        call_id: str,
+        name: str,
+        arguments: JsonObject | None = None,
+        *,
+        initial: str = "",
+        namespace: str | None = None,
     ) -> ToolCallStartEvent:
-        """A new tool call; `arguments` stand if no argument text follows."""
+        """A new tool call; `arguments` stand if no argument text follows.
+
+        `initial` argument text is in it without a delta.
+        """
         snapshot = self._step()
-        self._blocks.append(_Call(self._position, call_id, name, arguments))
+        block = _Call(self._position, call_id, name, arguments)
+        block.namespace = namespace
+        if initial:
+            block.text.add(initial, self._position)
+        self._blocks.append(block)
         return ToolCallStartEvent(snapshot, len(self._blocks) - 1)
 
     def tool_call(self, content_index: int, delta: str) -> ToolCallDeltaEvent:
@@ -333,6 +352,10 @@ class MessageBuilder:
     def has_content(self) -> bool:
         """Whether any block was started."""
         return bool(self._blocks)
+
+    def text_of(self, content_index: int) -> str:
+        """The text of a block as far as it has arrived; of a call, its argument text."""
+        return self._blocks[content_index].text_at(self._position)
 
     def message_at(self, position: int, /) -> AssistantMessage:
         """The message after its first `position` changes, a new object."""

@@ -4,6 +4,7 @@
   * ProviderError                 a request to a provider failed
     + ProviderStatusError         the server answered with an error status
     + ProviderConnectionError     the connection could not be made, or was lost
+      - WebSocketClosedError      the server closed a WebSocket
     + ProviderTimeoutError        no answer, or no data, in time
     + ProviderProtocolError       an answer that breaks the wire format
   * ModelsError                   unknown model or provider, no credentials (also LookupError)
@@ -33,6 +34,7 @@ __all__ = (
     "ProviderTimeoutError",
     "StreamEndedError",
     "ToolArgumentsError",
+    "WebSocketClosedError",
 )
 
 
@@ -69,6 +71,14 @@ class ProviderStatusError(ProviderError):
 
 class ProviderConnectionError(ProviderError):
     """The connection failed before or during the answer."""
+
+
+class WebSocketClosedError(ProviderConnectionError):
+    """The server closed a WebSocket; `close_code` is its reason as a number, 1006 for none."""
+
+    def __init__(self, message: str, *, close_code: int) -> None:
+        super().__init__(message, retryable=True)
+        self.close_code = close_code
 
 
 class ProviderTimeoutError(ProviderError):

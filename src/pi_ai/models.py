@@ -26,8 +26,16 @@ from pi_ai.builder import MessageBuilder
 from pi_ai.catalog.loader import load_models
 from pi_ai.catalog.providers import PROVIDERS
 from pi_ai.check import check_request
-from pi_ai.errors import AbortError, ModelsError
-from pi_ai.http.transport import HttpRequest, HttpResponse, Transport, merge_headers
+from pi_ai.errors import AbortError, ModelsError, ProviderConnectionError
+from pi_ai.http.transport import (
+    HttpRequest,
+    HttpResponse,
+    Socket,
+    SocketRequest,
+    SocketTransport,
+    Transport,
+    merge_headers,
+)
 from pi_ai.identity import opencode_session_headers
 from pi_ai.provider import (
     Adapter,
@@ -166,7 +174,7 @@ class Models:
         """
         other = Models(
             self._providers.values(),
-            transport=_Borrowed(lambda: self.transport),
+            transport=_Borrowed(lambda: self.transport, lambda: self._transport),
             subscription=self._subscription,
             credentials=self._keys if credentials is None else credentials,
         )
@@ -273,8 +281,13 @@ class Models:
         return row
 
     def forget_session(self, session_id: str) -> None:
-        """Drop what was learnt about a session, once nothing will be asked in it any more."""
+        """Drop what was learnt about a session, once nothing will be asked in it any more.
+
+        WebSockets that the running event loop keeps for it are closed.
+        """
         self._memory.forget(session_id)
+        if isinstance(self._transport, SocketTransport):
+            self._transport.forget_sockets(session_id)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, once refreshed tokens are stored."""
@@ -307,7 +320,7 @@ class Models:
             adapter=adapter,
             message=message,
             # not loaded for a provider that makes no request, such as a scripted one
-            transport=self._transport or _Borrowed(lambda: self.transport),
+            transport=self._transport or _Borrowed(lambda: self.transport, lambda: self._transport),
             api_key=auth.api_key,
             keyless=auth.keyless,
             headers=merge_headers(session, auth.headers, model.headers, options.get("headers")),
@@ -332,12 +345,26 @@ class Models:
 class _Borrowed:
     """The transport of another collection, which makes it when it is first needed."""
 
-    def __init__(self, lend: Callable[[], Transport]) -> None:
+    def __init__(self, lend: Callable[[], Transport], made: Callable[[], Transport | None]) -> None:
         self._lend = lend
+        self._made = made
 
     def post(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpResponse]:
         """See `Transport.post`."""
         return self._lend().post(request)
+
+    def connect(self, request: SocketRequest) -> AbstractAsyncContextManager[Socket]:
+        """See `SocketTransport.connect`."""
+        transport = self._lend()
+        if not isinstance(transport, SocketTransport):
+            raise ProviderConnectionError("The transport of these models opens no WebSockets")
+        return transport.connect(request)
+
+    def forget_sockets(self, session_id: str) -> None:
+        """See `SocketTransport.forget_sockets`."""
+        transport = self._made()
+        if isinstance(transport, SocketTransport):
+            transport.forget_sockets(session_id)
 
     async def aclose(self) -> None:
         """Nothing: the owner closes it."""
@@ -376,8 +403,8 @@ def model_from_url(
 
         model = model_from_url("http://127.0.0.1:11434/v1", "qwen3:8b")
 
-    `base_url` is where `/chat/completions` hangs, or `/v1/messages` for api "anthropic-messages",
-    or `/messages` for "pi-messages".
+    `base_url` is where `/chat/completions` hangs, or `/responses` for api "openai-responses",
+    `/v1/messages` for "anthropic-messages", `/messages` for "pi-messages".
     A server on this machine or in a private network is asked without a key. Prices are unknown
     and count as 0.
     """

@@ -35,7 +35,10 @@ __all__ = (
 
 KNOWN_APIS: Mapping[str, str] = {
     "anthropic-messages": "pi_ai.api.anthropic_messages",
+    "azure-openai-responses": "pi_ai.api.azure_responses",
+    "openai-codex-responses": "pi_ai.api.codex_responses",
     "openai-completions": "pi_ai.api.openai_completions",
+    "openai-responses": "pi_ai.api.openai_responses",
     "pi-messages": "pi_ai.api.pi_messages",
 }
 """The module behind each wire format; imported at the first request."""

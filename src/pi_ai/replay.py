@@ -36,6 +36,7 @@ __all__ = (
     "ToolCallIdNormalizer",
     "normalize_anthropic_tool_call_id",
     "normalize_completions_tool_call_id",
+    "normalize_responses_tool_call_id",
     "split_error_tool_result_images",
     "transform_messages",
 )
@@ -162,6 +163,8 @@ def _replace_images(content: list[UserContent], placeholder: str) -> list[UserCo
 # --- calls and results ------------------------------------------------------------------------
 
 
+_PAIRED_BY_PART = {"openai-responses", "openai-codex-responses", "azure-openai-responses"}
+_PAIRED_PART_CHARS = 64
 _NAME_FAULT = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME_CHARS = 64
 """The longest name of a tool that every API takes."""
@@ -180,6 +183,8 @@ class _CallMarks:
     ) -> None:
         self._model = model
         self._normalize = normalize
+        # The Responses API pairs by the part before the bar.
+        self._paired_by_part = model.api in _PAIRED_BY_PART
         self._declared = declared
         self._used: set[str] = set()
 
@@ -206,10 +211,13 @@ class _CallMarks:
 
     def _unused(self, wanted: str, told: str) -> str:
         count = 0
-        while not wanted or wanted in self._used:
+        paired = wanted.partition("|")[0] if self._paired_by_part else wanted
+        too_long = self._paired_by_part and len(paired) > _PAIRED_PART_CHARS
+        while not paired or paired in self._used or too_long:
+            too_long = False
             count += 1
-            wanted = f"call_{short_hash(f'{told}:{count}')}"
-        self._used.add(wanted)
+            wanted = paired = f"call_{short_hash(f'{told}:{count}')}"
+        self._used.add(paired)
         return wanted
 
     def _name(self, name: str) -> str:
@@ -342,6 +350,35 @@ def normalize_completions_tool_call_id(
     call = _ID_FAULT.sub("_", call)
     clean = f"{call}_{_ID_FAULT.sub('_', item)}" if item else call
     return clean if len(clean) <= 40 else _shorten(call, tool_call_id, 40)
+
+
+_ITEM_ID_PROVIDERS = {"openai", "openai-codex", "opencode"}
+"""Where calls that were made elsewhere get an item id."""
+
+
+def normalize_responses_tool_call_id(
+    tool_call_id: str, model: Model, message: AssistantMessage
+) -> str:
+    """The call id in 64 plain characters; `call|item` for servers that want item ids.
+
+    Source: spec of openai-responses, section 3.3.
+    """
+    call, bar, rest = tool_call_id.partition("|")
+    azure = model.api == "azure-openai-responses" and model.provider == "azure"
+    if not bar or not (azure or model.provider in _ITEM_ID_PROVIDERS):
+        return _plain_part(tool_call_id)
+    told = rest.partition("|")[0]
+    if (message.provider, message.api) == (model.provider, model.api):
+        item = _plain_part(told)
+    else:
+        item = f"fc_{short_hash(told)}"
+    if not item.startswith("fc_"):
+        item = _plain_part(f"fc_{item}")
+    return f"{_plain_part(call)}|{item}"
+
+
+def _plain_part(text: str) -> str:
+    return _ID_FAULT.sub("_", text)[:64].rstrip("_")
 
 
 def _shorten(clean: str, tool_call_id: str, length: int) -> str:

@@ -1,14 +1,20 @@
-"""What requests of a Claude subscription say about the program that sends them.
+"""What requests of a subscription say about the program that sends them.
 
-The provider takes subscription tokens only from requests that look like this; none of it is sent
-with an API key. Source: providers spec, sections 5.2, 5.3 and 5.5.
+The providers take subscription tokens only from requests that look like this; none of it is sent
+with an API key. Source: providers spec, sections 5.2, 5.3 and 5.5; spec of
+openai-codex-responses, section 8.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ("CLAUDE_SUBSCRIPTION", "ClaudeSubscription")
+__all__ = (
+    "CHATGPT_SUBSCRIPTION",
+    "CLAUDE_SUBSCRIPTION",
+    "ChatGptSubscription",
+    "ClaudeSubscription",
+)
 
 
 class ClaudeSubscription(Struct, frozen=True, kw_only=True):
@@ -62,3 +68,20 @@ class ClaudeSubscription(Struct, frozen=True, kw_only=True):
 
 CLAUDE_SUBSCRIPTION = ClaudeSubscription()
 """What is sent unless a collection of models was given something else."""
+
+
+class ChatGptSubscription(Struct, frozen=True, kw_only=True):
+    """The fixed words of requests to the Codex backend of ChatGPT.
+
+    `originator` names the program. `sse_beta` and `websocket_beta` are the header `OpenAI-Beta`
+    over either transport. `instructions` stand in for a system prompt, which the backend requires.
+    """
+
+    originator: str = "pi"
+    sse_beta: str = "responses=experimental"
+    websocket_beta: str = "responses_websockets=2026-02-06"
+    instructions: str = "You are a helpful assistant."
+
+
+CHATGPT_SUBSCRIPTION = ChatGptSubscription()
+"""What is sent; request headers of the caller's own win over these."""

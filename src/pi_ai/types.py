@@ -456,6 +456,10 @@ class StreamOptions(TypedDict, total=False):
     """Further attempts before a response is accepted; 0 by default."""
     max_retry_delay_ms: float | None
     """Longest wait a server may ask for; 60,000 by default, 0 is no limit."""
+    transport: Literal["sse", "websocket", "websocket-cached", "auto"] | None
+    """How to reach a server that also speaks WebSocket: `auto` by default; others ignore it."""
+    websocket_connect_timeout_ms: float | None
+    """Until a WebSocket is open; 15,000 by default, 0 is no limit."""
     on_payload: Callable[[JsonObject, Model], Any | Awaitable[Any]] | None
     """Sees the body before it is sent; what it returns, if not None, is sent instead."""
     on_response: Callable[[ProviderResponse, Model], object | Awaitable[object]] | None

@@ -304,3 +304,17 @@ def test_accumulating_costs_linear_time_and_holding_events_costs_no_copies(kind:
     small = min(seconds(2_000) for _ in range(3))
     large = min(seconds(16_000) for _ in range(3))
     assert large < 8 * small * 4  # copies at each event would take 64 times as long
+
+
+def test_arguments_that_are_told_again_stand_from_then_on() -> None:
+    built = MessageBuilder(MODEL)
+    built.tool_call_start("c", "read", initial='{"a":', namespace="mcp")
+    before = built.tool_call(0, "1")
+    assert built.text_of(0) == '{"a":1'
+    built.replace_text(0, '{"b":2}')
+    built.set_end_turn(False)
+    end = built.end(0)
+    assert before.partial.tool_calls == [ToolCall("c", "read", {"a": 1}, namespace="mcp")]
+    assert end.partial.tool_calls == [ToolCall("c", "read", {"b": 2}, namespace="mcp")]
+    assert built.text_of(0) == '{"b":2}'
+    assert (before.partial.end_turn, end.partial.end_turn) == (None, False)

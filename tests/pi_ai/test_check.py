@@ -43,6 +43,8 @@ GOOD: dict[str, Any] = {
     "idle_timeout_ms": 5.5,
     "max_retries": 2,
     "max_retry_delay_ms": 0,
+    "transport": "websocket",
+    "websocket_connect_timeout_ms": 0,
     "on_payload": print,
     "on_response": lambda _response, _model: None,
     "on_provider_stream_event": print,

@@ -21,7 +21,7 @@ from pi_ai import (
 )
 from pi_ai.replay import NO_RESULT_TEXT
 from support import histories as h
-from support.handover import ASKINGS, OTHER, TARGETS, Asking, ask, strings
+from support.handover import ASKINGS, OTHER, TARGETS, Asking, ask, said_in, strings
 
 
 def answered(context: Context, message: AssistantMessage) -> Context:
@@ -65,7 +65,7 @@ def test_results_arrive_with_their_calls_and_failed_answers_do_not(maker: str, t
     async def sent(name: str) -> list[str]:
         context = Context(h.table(h.MAKERS[maker])[name], tools=[h.READ])
         _, body = await ask(TARGETS[target], context, ASKINGS["plain"])
-        return [text for one in strings(body["messages"]) for text in one.split("\n")]
+        return [text for one in strings(said_in(body)) for text in one.split("\n")]
 
     for name in ("tool-round", "parallel", "tools-and-images", "stray-and-twice"):
         assert NO_RESULT_TEXT not in asyncio.run(sent(name))

@@ -277,6 +277,63 @@ def test_anthropic_count_may_be_written_as_a_float() -> None:
     check(ask(CLAUDE, stream(count(100.0, 1), count(output=50.0))).usage, SHORT, SHORT_USD)
 
 
+# --- Responses ----------------------------------------------------------------------------------
+
+O_MODEL = replace(x.R, base_url="https://server.test/v1")  # 2, 8, 0.5 and 1 USD
+
+
+def counted(told: Any, output: Any = 0, **details: Any) -> dict[str, Any]:
+    return {
+        "input_tokens": told,
+        "output_tokens": output,
+        "input_tokens_details": details,
+        "output_tokens_details": {"reasoning_tokens": 5},
+    }
+
+
+RESPONSES = [
+    case(O_MODEL, counted(100, 20), Tokens(100, 20, reasoning=5), 100 * 2, 20 * 8, 0, 0,
+         id="plain"),
+    case(O_MODEL, counted(100, 20, cached_tokens=30, cache_write_tokens=10),
+         Tokens(60, 20, 30, 10, reasoning=5), 60 * 2, 20 * 8, 30 * 0.5, 10 * 1,
+         id="read-and-written"),
+    case(O_MODEL, counted(100, 20, cached_tokens=200), Tokens(0, 20, 200, reasoning=5),
+         0, 20 * 8, 200 * 0.5, 0, id="more-cached-than-there-is"),
+    case(O_MODEL, counted(-5, -5, cached_tokens=-1), Tokens(reasoning=5), 0, 0, 0, 0,
+         id="negative"),
+    case(O_MODEL, {"input_tokens": 10.0, "output_tokens": "x"}, Tokens(10, reasoning=0),
+         10 * 2, 0, 0, 0, id="numbers-of-other-kinds"),
+    case(O_MODEL, {}, Tokens(reasoning=0), 0, 0, 0, 0, id="empty"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "told", "tokens", "micro_usd", "billed"), RESPONSES)
+def test_responses_usage_is_counted_and_priced(
+    model: Model, told: Any, tokens: Tokens, micro_usd: Any, billed: Any
+) -> None:
+    message = ask(model, x.responses_text("hi"), x.responses_end(usage=told))
+    assert message.error_message is None
+    check(message.usage, tokens, micro_usd, billed)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(x.event("response.failed", response={"usage": counted(100)}), id="failed"),
+        pytest.param(
+            x.responses_end(
+                "incomplete", usage=counted(100), incomplete_details={"reason": "content_filter"}
+            ),
+            id="filtered",
+        ),
+    ],
+)
+def test_a_failed_response_keeps_what_it_cost(ending: bytes) -> None:
+    message = ask(O_MODEL, x.responses_text("hi"), ending)
+    assert message.stop_reason == "error"
+    check(message.usage, Tokens(100, reasoning=5), (100 * 2, 0, 0, 0))
+
+
 # --- Anthropic Messages -------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,19 @@ C = Model(
     context_window=200_000,
     cost=ModelCost(input=3, output=15, cache_read=0.3, cache_write=3.75),
 )
+R = Model(
+    id="gpt-5.5",
+    api="openai-responses",
+    provider="openai",
+    base_url="{server}/v1",
+    reasoning=True,
+    input=["text", "image"],
+    max_tokens=4096,
+    context_window=128_000,
+    cost=ModelCost(input=2, output=8, cache_read=0.5, cache_write=1),
+)
+X = replace(R, api="openai-codex-responses", provider="openai-codex", base_url="{server}")
+A = replace(R, api="azure-openai-responses", provider="azure", base_url="{server}/openai/v1")
 P = Model(
     id="p",
     api="pi-messages",
@@ -92,6 +106,47 @@ def message_end(reason: str = "end_turn", **usage: Any) -> bytes:
     return delta + record("message_stop")
 
 
+def event(kind: str, **fields: Any) -> bytes:
+    """An event of a Responses stream."""
+    return record(kind, **fields)
+
+
+def responses_item(index: int, item: dict[str, Any], *deltas: bytes, **final: Any) -> bytes:
+    """An item of a Responses stream: added, its deltas, and done with the fields of `final`."""
+    added = event("response.output_item.added", output_index=index, item=item)
+    done = event("response.output_item.done", output_index=index, item=item | final)
+    return b"".join([added, *deltas, done])
+
+
+def responses_delta(kind: str, delta: str, index: int = 0) -> bytes:
+    """A piece of an item, such as `output_text`."""
+    return event(f"response.{kind}.delta", output_index=index, delta=delta)
+
+
+def responses_text(*pieces: str, index: int = 0, **fields: Any) -> bytes:
+    """A whole message of a Responses stream."""
+    item = {"type": "message", "id": f"msg_{index + 1}", "role": "assistant", "content": []}
+    deltas = [responses_delta("output_text", piece, index) for piece in pieces]
+    content = [{"type": "output_text", "text": "".join(pieces)}]
+    return responses_item(index, item | fields, *deltas, content=content)
+
+
+RESPONSE_CREATED = event("response.created", response={"id": "resp_1", "status": "in_progress"})
+
+
+def responses_end(kind: str = "completed", **fields: Any) -> bytes:
+    """The last event of a Responses stream."""
+    response = {"id": "resp_1", "status": kind, **fields}
+    return event(f"response.{kind}", response=response)
+
+
+def chatgpt_token(account_id: str = "acc-1") -> str:
+    """An access token of a ChatGPT account, as far as a client reads one."""
+    claims = {"https://api.openai.com/auth": {"chatgpt_account_id": account_id}, "pad": "??>>"}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"h.{payload}.s"
+
+
 def pi_record(kind: str, index: Any = 0, **fields: Any) -> bytes:
     """A record of pi's own protocol about one content block."""
     return data({"type": kind, "contentIndex": index, **fields})
@@ -122,6 +177,10 @@ BODIES = {
     "openai-completions": chunk({"content": "ok"}) + chunk({}, "stop") + DONE,
     "anthropic-messages": message_start() + text_block("ok") + message_end(),
     "pi-messages": pi_text("ok") + pi_record("text_end", content="ok") + pi_end(),
+    **dict.fromkeys(
+        ("openai-responses", "openai-codex-responses", "azure-openai-responses"),
+        RESPONSE_CREATED + responses_text("ok") + responses_end(),
+    ),
 }
 """A short good answer per wire format."""
 

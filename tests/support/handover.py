@@ -13,7 +13,11 @@ from msgspec.structs import replace
 from pi_ai import AssistantMessage, Context, Model, Models, UserMessage
 from pi_ai.http.transport import HttpRequest
 from pi_ai.json_text import sanitize_surrogates
-from pi_ai.testing.validators import check_anthropic_request, check_completions_request
+from pi_ai.testing.validators import (
+    check_anthropic_request,
+    check_completions_request,
+    check_responses_request,
+)
 from pi_ai.transcript import content_text
 from pi_ai.wire import encode
 from support import exchanges as x
@@ -38,6 +42,15 @@ GPT = Model(
     input=["text", "image"],
     max_tokens=4096,
     context_window=128_000,
+)
+RESPONSES = replace(GPT, id="o-model", api="openai-responses")  # the id of the makers' model
+IN_PLACE = {"supportsMidConvoSystemMessages": True}
+CODEX = replace(
+    RESPONSES,
+    id="gpt-6",
+    api="openai-codex-responses",
+    provider="openai-codex",
+    base_url="https://chatgpt.test/backend-api",
 )
 TARGETS = {
     "claude": CLAUDE,
@@ -74,8 +87,34 @@ TARGETS = {
             "requiresThinkingAsText": True,
         },
     ),
+    "responses": RESPONSES,
+    "responses-blind": replace(RESPONSES, input=["text"], reasoning=False),
+    "responses-in-place": replace(
+        RESPONSES,
+        compat={
+            **IN_PLACE,
+            "supportsAdditionalTools": True,
+            "supportsMidConvoEffort": True,
+            "supportsStrictMode": True,
+        },
+    ),
+    "responses-search": replace(RESPONSES, compat={**IN_PLACE, "supportsToolSearch": True}),
+    "copilot": replace(RESPONSES, provider="github-copilot", base_url="https://copilot.test"),
+    "codex": CODEX,
+    "azure": replace(
+        RESPONSES,
+        api="azure-openai-responses",
+        provider="azure",
+        base_url="https://x.openai.azure.com",
+    ),
 }
-OTHER = {"anthropic-messages": GPT, "openai-completions": CLAUDE}
+OTHER = {
+    "anthropic-messages": GPT,
+    "openai-completions": CLAUDE,
+    "openai-responses": CLAUDE,
+    "openai-codex-responses": RESPONSES,
+    "azure-openai-responses": CLAUDE,
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +148,8 @@ def answer(api: str, number: int) -> bytes:
         ]
         delta = {"content": "Reading.", "tool_calls": calls}
         return x.chunk(delta) + x.chunk({}, "tool_calls") + x.DONE
+    if api.endswith("-responses"):
+        return _responses_answer(number)
     pieces = [x.message_start()]
     blocks: list[dict[str, Any]] = [
         {"type": "thinking", "thinking": "hm", "signature": "SIG"},
@@ -123,6 +164,27 @@ def answer(api: str, number: int) -> bytes:
     return b"".join([*pieces, x.message_end("tool_use")])
 
 
+def _responses_answer(number: int) -> bytes:
+    reasoning = {
+        "type": "reasoning",
+        "id": f"rs_n{number}",
+        "summary": [{"type": "summary_text", "text": "hm"}],
+        "encrypted_content": "ENC",
+    }
+    pieces = [x.responses_item(0, reasoning)]
+    pieces.append(x.responses_text("Reading.", index=1, id=f"msg_n{number}"))
+    for index in range(2):
+        call = {
+            "type": "function_call",
+            "id": f"fc_n{number}_{index}",
+            "call_id": f"call_n{number}_{index}",
+            "name": "read",
+            "arguments": '{"path":"b"}',
+        }
+        pieces.append(x.responses_item(index + 2, call))
+    return b"".join([*pieces, x.responses_end()])
+
+
 async def post(
     model: Model, context: Context, asking: Asking, number: int = 0
 ) -> tuple[AssistantMessage, HttpRequest]:
@@ -131,7 +193,7 @@ async def post(
     message = await Models(transport=transport).complete(
         model,
         context,
-        api_key="k",
+        api_key=x.chatgpt_token() if model.api == CODEX.api else "k",
         reasoning=asking.reasoning,
         cache_retention=asking.cache,
         temperature=asking.temperature,
@@ -154,13 +216,20 @@ async def ask(
         # Without this one a budget may not exceed the limit, and ours never does.
         told = set(betas.get("anthropic-beta", "").split(",")) - {"interleaved-thinking-2025-05-14"}
         check_anthropic_request(body, betas=told)
-    else:
+    elif model.api == "openai-completions":
         check_completions_request(body, provider=model.provider)
+    else:
+        check_responses_request(body, provider=model.provider)
     assert context == before
     assert encode(context) == encode(before)
-    sent = list(strings(body["messages"]))
+    sent = list(strings(said_in(body)))
     assert [text for text in spoken(context) if not any(text in one for one in sent)] == []
     return message, body
+
+
+def said_in(body: Any) -> Any:
+    """The messages or items of a request."""
+    return body["messages"] if "messages" in body else body["input"]
 
 
 def strings(value: Any) -> Iterator[str]:

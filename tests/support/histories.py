@@ -118,8 +118,10 @@ RESPONSES = Maker(
         f"{LONG}|fc_6",
     ),
     thinking=(
-        ThinkingContent("summary", thinking_signature='{"type":"reasoning","id":"rs_1"}'),
-        ThinkingContent("", thinking_signature='{"type":"reasoning","id":"rs_2"}'),
+        ThinkingContent(
+            "summary", thinking_signature='{"type":"reasoning","id":"rs_1","summary":[]}'
+        ),
+        ThinkingContent("", thinking_signature='{"type":"reasoning","id":"rs_2","summary":[]}'),
     ),
     text_signature='{"v":1,"id":"msg_1"}',
 )

@@ -13,7 +13,8 @@ from msgspec import Struct
 from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._completions_messages import build_messages
 from pi_ai.api._completions_reasoning import reasoning_fields, thinking_budget
-from pi_ai.api._completions_tools import declare_tool, resolve_grammar_inputs
+from pi_ai.api._completions_tools import declare_tool
+from pi_ai.api._grammar import resolve_grammar_inputs
 from pi_ai.api._options import require_messages
 from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
 from pi_ai.http.transport import merge_headers
@@ -87,7 +88,7 @@ def build_request(
     transcript = resolve_transcript(messages, compat.system_in_place)
     in_place = "additions" if compat.tools_in_place else "none"
     tools, folded = resolve_transcript_tools(transcript, in_place)
-    inputs = resolve_grammar_inputs(get_declared_tools(messages), compat)
+    inputs = resolve_grammar_inputs(get_declared_tools(messages), supported=compat.grammar_tools)
     sent = build_messages(model, transcript, compat, grammar_inputs=inputs, folded_messages=folded)
     require_messages(sent)
     body: JsonObject = {"model": model.id, "messages": sent, "stream": True}

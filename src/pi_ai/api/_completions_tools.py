@@ -5,16 +5,13 @@ Source: providers spec, sections 3.6 and 4.5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
-
 from pi_ai.api._completions_compat import CompletionsCompat
 from pi_ai.api._grammar import resolve_grammar
 from pi_ai.api._surrogates import sanitize_tool
 from pi_ai.strict_schema import resolve_strict_schema
 from pi_ai.types import JsonObject, Tool
 
-__all__ = ("declare_tool", "resolve_grammar_inputs")
+__all__ = ("declare_tool",)
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 """Instead of {}, which OpenAI rejects."""
@@ -44,16 +41,3 @@ def declare_tool(tool: Tool, compat: CompletionsCompat) -> JsonObject:
     if compat.strict_mode:
         function["strict"] = strict is not None
     return {"type": "function", "function": function}
-
-
-def resolve_grammar_inputs(tools: Iterable[Tool], compat: CompletionsCompat) -> dict[str, str]:
-    """For each tool that is declared with a grammar, the parameter that takes the text.
-
-    A tool whose grammar cannot be used is left out: declaring it says why.
-    """
-    inputs: dict[str, str] = {}
-    for tool in tools if compat.grammar_tools else ():
-        with suppress(ValueError):
-            if grammar := resolve_grammar(tool):
-                inputs[tool.name] = grammar.parameter
-    return inputs

@@ -25,11 +25,17 @@ __all__ = (
     "Exchange",
     "Framing",
     "RecordDecoder",
+    "RecordSource",
     "Refusal",
+    "Refusals",
     "decoded",
+    "encode_body",
     "error_code",
     "exchange",
     "join_url",
+    "resolve_headers",
+    "resolve_payload",
+    "send",
 )
 
 _ERROR_BODY_BYTES = 1 << 20
@@ -51,6 +57,18 @@ class Refusal(Struct, frozen=True):
 
 ErrorText = Callable[[Refusal], str]
 """The text of an error status, as the vendor's own client words it."""
+
+
+class Refusals(Struct, frozen=True):
+    """What one vendor's refusals mean: their text, which may be tried again, and how soon.
+
+    `is_retryable` None: the status and `x-should-retry` tell. `backoff` gives the seconds before
+    retry number `attempt`, counted from 0, where the server names no time.
+    """
+
+    text: ErrorText
+    is_retryable: Callable[[Refusal], bool] | None = None
+    backoff: Callable[[int], float] | None = None
 
 
 class Framing(Protocol):
@@ -75,6 +93,14 @@ class RecordDecoder(Protocol):
 
     def feed(self, record: SseRecord, /) -> Sequence[AssistantEvent]:
         """The events of one record. Raises `ProviderError` when it reports a failure."""
+        ...
+
+
+class RecordSource(Protocol):
+    """Anything that an answer's records come from."""
+
+    def records(self) -> AsyncGenerator[list[SseRecord], None]:
+        """The records of one network read at a time."""
         ...
 
 
@@ -104,7 +130,9 @@ class Exchange:
             yield records
 
 
-async def decoded(call: Call[Struct], response: Exchange, decoder: RecordDecoder) -> EventBatches:
+async def decoded(
+    call: Call[Struct], response: RecordSource, decoder: RecordDecoder
+) -> EventBatches:
     """The events of a whole response, those of one network read at a time."""
     watch = call.options.get("on_provider_stream_event")
     async with aclosing(response.records()) as batches:
@@ -156,17 +184,39 @@ async def exchange(
     Retries as the options say. Raises `ProviderStatusError` with `error_text` for other statuses,
     and what the caller's hooks raise.
     """
+    return await send(
+        call,
+        stack,
+        url=url,
+        headers=await resolve_headers(call, {**headers, "Content-Type": "application/json"}),
+        body=encode_body(await resolve_payload(call, body)),
+        refusals=Refusals(error_text),
+        framing=framing,
+    )
+
+
+async def send(
+    call: Call[Struct],
+    stack: AsyncExitStack,
+    *,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    refusals: Refusals,
+    framing: Callable[[], Framing] = SseDecoder,
+) -> Exchange:
+    """As `exchange`, for headers and a body that are what is to be sent."""
     options = call.options
     request = HttpRequest(
         url=url,
-        headers=await _headers(call, {**headers, "Content-Type": "application/json"}),
-        body=_encoded(await _payload(call, body)),
+        headers=headers,
+        body=body,
         header_timeout_ms=options.get("timeout_ms", _DEFAULT_TIMEOUT_MS),
         idle_timeout_ms=options.get("idle_timeout_ms", _DEFAULT_IDLE_TIMEOUT_MS),
     )
     max_delay_ms = options.get("max_retry_delay_ms")
 
-    async def send() -> HttpResponse:
+    async def attempt_once() -> HttpResponse:
         async with AsyncExitStack() as attempt:
             response = await attempt.enter_async_context(call.transport.post(request))
             await _observe(
@@ -175,19 +225,21 @@ async def exchange(
                 call,
             )
             if not 200 <= response.status < 300:
-                raise await _status_error(response, error_text, call.api_key)
+                raise await _status_error(response, refusals, call.api_key)
             stack.push_async_exit(attempt.pop_all())
         return response
 
     response = await retry_request(
-        send,
+        attempt_once,
         max_retries=options.get("max_retries") or 0,
         max_delay_ms=_DEFAULT_MAX_RETRY_DELAY_MS if max_delay_ms is None else max_delay_ms,
+        backoff=refusals.backoff,
     )
     return Exchange(response, framing())
 
 
-def _encoded(body: JsonObject) -> bytes:
+def encode_body(body: JsonObject) -> bytes:
+    """A request's body as JSON. Raises ValueError that names the place of what is none."""
     try:
         return encode(body)
     except TypeError as error:
@@ -195,7 +247,8 @@ def _encoded(body: JsonObject) -> bytes:
         raise ValueError(f"The request body cannot be written as JSON: body{fault}") from error
 
 
-async def _headers(call: Call[Struct], headers: dict[str, str]) -> Mapping[str, str]:
+async def resolve_headers(call: Call[Struct], headers: dict[str, str]) -> Mapping[str, str]:
+    """The headers to send: what the caller's hook makes of `headers`, if there is one."""
     hook = call.options.get("transform_headers")
     if hook is None:
         return headers
@@ -203,7 +256,8 @@ async def _headers(call: Call[Struct], headers: dict[str, str]) -> Mapping[str, 
     return await changed if inspect.isawaitable(changed) else changed
 
 
-async def _payload(call: Call[Struct], body: JsonObject) -> JsonObject:
+async def resolve_payload(call: Call[Struct], body: JsonObject) -> JsonObject:
+    """The body to send: what the caller's hook makes of `body`, if there is one."""
     hook = call.options.get("on_payload")
     if hook is None:
         return body
@@ -226,7 +280,7 @@ async def _observe(
 
 
 async def _status_error(
-    response: HttpResponse, error_text: ErrorText, key: str | None
+    response: HttpResponse, refusals: Refusals, key: str | None
 ) -> ProviderStatusError:
     body = b""
     # The status says enough: a body that stalls or breaks off must not hide it.
@@ -236,12 +290,15 @@ async def _status_error(
     if key and len(key) >= _KEY_CHARS:  # a server may say back what it was sent
         body = body.replace(key.encode(), b"[key]")
     headers = response.headers
+    refusal = Refusal(response.status, response.reason, body)
+    told = refusals.is_retryable
+    retryable = told(refusal) if told else is_retryable_status(response.status, headers)
     return ProviderStatusError(
-        error_text(Refusal(response.status, response.reason, body)),
+        refusals.text(refusal),
         status=response.status,
         code=error_code(_as_json(body)),
         retry_after=retry_after_seconds(headers),
-        retryable=is_retryable_status(response.status, headers),
+        retryable=retryable,
     )
 
 

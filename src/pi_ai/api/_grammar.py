@@ -5,11 +5,13 @@ Source: providers spec, section 3.6.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Literal, NamedTuple, cast
 
 from pi_ai.types import JsonObject, JsonValue, Tool
 
-__all__ = ("Grammar", "resolve_grammar")
+__all__ = ("Grammar", "resolve_grammar", "resolve_grammar_inputs")
 
 _VARIANTS: tuple[tuple[str, Literal["lark", "regex"]], ...] = (
     ("openai_lark", "lark"),
@@ -40,6 +42,20 @@ def resolve_grammar(tool: Tool) -> Grammar | None:
         if isinstance(definition, str) and definition.strip():
             return Grammar(syntax, definition, _parameter(tool))
     raise _unusable(tool, "no supported grammar variant was provided")
+
+
+def resolve_grammar_inputs(tools: Iterable[Tool], *, supported: bool) -> dict[str, str]:
+    """For each tool that is declared with a grammar, the parameter that takes the text.
+
+    `supported`: the server takes grammars. A tool whose grammar cannot be used is left out:
+    declaring it says why.
+    """
+    inputs: dict[str, str] = {}
+    for tool in tools if supported else ():
+        with suppress(ValueError):
+            if grammar := resolve_grammar(tool):
+                inputs[tool.name] = grammar.parameter
+    return inputs
 
 
 def _parameter(tool: Tool) -> str:

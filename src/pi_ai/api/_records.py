@@ -12,7 +12,7 @@ from msgspec import Struct
 from pi_ai.json_text import parse_json_with_repair
 from pi_ai.types import JsonObject, JsonValue
 
-__all__ = ("read_record",)
+__all__ = ("convert_record", "read_record")
 
 T = TypeVar("T", bound=Struct)
 
@@ -30,10 +30,11 @@ def read_record(decoder: msgspec.json.Decoder[T], kind: type[T], data: bytes) ->
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         value = parse_json_with_repair(data.decode("utf-8", "replace"))
-        return _lenient(value, kind)
+        return convert_record(value, kind)
 
 
-def _lenient(value: JsonValue, kind: type[T]) -> T:
+def convert_record(value: JsonValue, kind: type[T]) -> T:
+    """The record that a JSON value holds; an empty one for a value that is no object."""
     told = cast("JsonObject", value) if isinstance(value, dict) else {}
     found: JsonObject = {}
     for field in msgspec.structs.fields(kind):
@@ -42,10 +43,10 @@ def _lenient(value: JsonValue, kind: type[T]) -> T:
         item: JsonValue = told[field.encode_name]
         nested = _struct_in(field.type)
         if nested is not None and isinstance(item, dict):
-            found[field.name] = _lenient(cast("JsonObject", item), nested)
+            found[field.name] = convert_record(cast("JsonObject", item), nested)
         elif nested is not None and isinstance(item, list):
             items = cast("list[JsonValue]", item)
-            found[field.name] = [_lenient(each, nested) for each in items]
+            found[field.name] = [convert_record(each, nested) for each in items]
         else:
             with suppress(msgspec.ValidationError):
                 found[field.name] = _converted(item, field.type)

@@ -20,7 +20,8 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from pi_ai.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError
-from pi_ai.http.transport import HttpRequest
+from pi_ai.http.transport import HttpRequest, SocketRequest
+from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket
 
 __all__ = ("AiohttpResponse", "AiohttpTransport")
 
@@ -51,8 +52,8 @@ class AiohttpTransport:
     @asynccontextmanager
     async def post(self, request: HttpRequest) -> AsyncGenerator[AiohttpResponse, None]:
         """See `Transport.post`."""
-        session = await self._session()
-        raw = await _send(session, request)
+        pool = await self._pool()
+        raw = await _send(pool.session, request)
         response = AiohttpResponse(raw, request.idle_timeout_ms)
         del request  # its body is not needed while the answer streams
         try:
@@ -63,19 +64,35 @@ class AiohttpTransport:
         else:
             await response.finish()
 
+    @asynccontextmanager
+    async def connect(self, request: SocketRequest) -> AsyncGenerator[AiohttpSocket, None]:
+        """See `SocketTransport.connect`."""
+        pool = await self._pool()
+        async with pool.sockets.lease(request) as socket:
+            yield socket
+
+    def forget_sockets(self, session_id: str) -> None:
+        """See `SocketTransport.forget_sockets`."""
+        try:
+            pool = self._pools.get(asyncio.get_running_loop())
+        except RuntimeError:  # no loop runs here, so that none of its sockets can be closed
+            return
+        if pool is not None:
+            pool.sockets.forget(session_id)
+
     async def aclose(self) -> None:
         """Close the pool of the running event loop."""
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.keeper.aclose()
 
-    async def _session(self) -> aiohttp.ClientSession:
+    async def _pool(self) -> _Pool:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None or pool.session.closed:
             pool = self._pools[loop] = _Pool(lambda: self._pools.pop(loop, None))
             await pool.open()
-        return pool.session
+        return pool
 
 
 class _Pool:
@@ -90,6 +107,7 @@ class _Pool:
             max_line_size=_HEADER_LINE_BYTES,
             max_field_size=_HEADER_LINE_BYTES,
         )
+        self.sockets = SocketPool(self._connect)
         self._forget = forget
         self.keeper = self._keep()
 
@@ -102,7 +120,13 @@ class _Pool:
             yield
         finally:
             self._forget()  # the session holds its loop, which the transport knows only weakly
-            await self.session.close()
+            try:
+                await self.sockets.aclose()
+            finally:
+                await self.session.close()
+
+    async def _connect(self, request: SocketRequest) -> AiohttpSocket:
+        return await open_socket(self.session, request, _proxy_for(request.url))
 
 
 async def _send(session: aiohttp.ClientSession, request: HttpRequest) -> aiohttp.ClientResponse:
@@ -283,5 +307,6 @@ def _proxy_for(url: str) -> str | None:
     host = parts.hostname or ""
     if urllib.request.proxy_bypass(host):  # by the environment alone, as there are proxies in it
         return None
-    proxy = proxies.get(parts.scheme)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    proxy = proxies.get(scheme)
     return proxy if proxy and urlsplit(proxy).scheme in {"http", "https"} else None

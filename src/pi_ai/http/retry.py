@@ -64,12 +64,14 @@ async def retry_request(
     *,
     max_retries: int,
     max_delay_ms: float,
+    backoff: Callable[[int], float] | None = None,
     chance: Callable[[], float] = random.random,
 ) -> T:
     """Await `send()`, again after a retryable `ProviderError`, up to `max_retries` times more.
 
-    The wait is what the server asked for, else 0.5 s doubling up to 8 s less up to a quarter. A
-    server that asks for more than `max_delay_ms` (0: no cap) ends it at once.
+    The wait is what the server asked for, else `backoff(attempt)` in seconds, `attempt` counted
+    from 0: 0.5 s doubling up to 8 s less up to a quarter. A server that asks for more than
+    `max_delay_ms` (0: no cap) ends it at once.
     """
     attempt = 0
     while True:
@@ -80,7 +82,8 @@ async def retry_request(
                 raise
             delay = error.retry_after
             if delay is None:
-                delay = min(0.5 * 2**attempt, 8) * (1 - chance() * 0.25)
+                most = min(0.5 * 2**attempt, 8)
+                delay = backoff(attempt) if backoff else most * (1 - chance() * 0.25)
             elif max_delay_ms and delay * 1000 > max_delay_ms:
                 raise _too_long(error, delay, max_delay_ms) from error
         await asyncio.sleep(delay)

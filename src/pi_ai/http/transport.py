@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pi_ai.secrets import Masked
 
-__all__ = ("HttpRequest", "HttpResponse", "Transport", "merge_headers")
+__all__ = (
+    "HttpRequest",
+    "HttpResponse",
+    "Socket",
+    "SocketRequest",
+    "SocketTransport",
+    "Transport",
+    "merge_headers",
+)
 
 
 class HttpRequest(Masked, frozen=True, kw_only=True):
@@ -64,6 +72,59 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
+        ...
+
+
+class SocketRequest(Masked, frozen=True, kw_only=True):
+    """One WebSocket to open, or to use again. A limit of None means none.
+
+    `shared_by`: the session, and whatever else parts its connections; requests with the same
+    value use one connection after the other. Empty for a connection of its own.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    shared_by: tuple[str, ...] = ()
+    connect_timeout_ms: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<SocketRequest {self.url}>"
+
+
+class Socket(Protocol):
+    """An open WebSocket. `notes` stays with the connection, for its users to leave word.
+
+    `reused`: it served an earlier request, so that the server may have closed it unseen.
+    """
+
+    notes: object
+    reused: bool
+
+    async def send(self, text: str) -> None:
+        """Send one text frame. Raises `ProviderConnectionError`."""
+        ...
+
+    async def receive(self, idle_timeout_ms: float | None) -> bytes:
+        """The next frame, of text in UTF-8 or of bytes.
+
+        Raises `WebSocketClosedError` and `ProviderTimeoutError`.
+        """
+        ...
+
+
+@runtime_checkable
+class SocketTransport(Transport, Protocol):
+    """A transport that opens WebSockets too; another one is asked over HTTP alone."""
+
+    def connect(self, request: SocketRequest) -> AbstractAsyncContextManager[Socket]:
+        """A WebSocket for the block; leaving it by an exception closes it.
+
+        Raises `ProviderConnectionError` and `ProviderTimeoutError`.
+        """
+        ...
+
+    def forget_sockets(self, session_id: str) -> None:
+        """Close the WebSockets that the running event loop keeps for a session."""
         ...
 
 

@@ -11,8 +11,10 @@ from pi_ai.testing.validators import (
     RequestProblem,
     check_anthropic_request,
     check_completions_request,
+    check_responses_request,
     validate_anthropic_request,
     validate_completions_request,
+    validate_responses_request,
 )
 
 __all__ = (
@@ -27,8 +29,10 @@ __all__ = (
     "ScriptedServer",
     "check_anthropic_request",
     "check_completions_request",
+    "check_responses_request",
     "faux_message",
     "faux_tool_call",
     "validate_anthropic_request",
     "validate_completions_request",
+    "validate_responses_request",
 )

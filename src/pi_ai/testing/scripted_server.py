@@ -24,7 +24,13 @@ from pi_ai.types import (
 )
 from pi_ai.wire import encode
 
-__all__ = ("ScriptedServer", "ScriptedStep", "anthropic_events", "completions_chunks")
+__all__ = (
+    "ScriptedServer",
+    "ScriptedStep",
+    "anthropic_events",
+    "completions_chunks",
+    "responses_events",
+)
 
 ScriptedStep: TypeAlias = (
     AssistantMessage | Callable[[JsonObject], AssistantMessage | Awaitable[AssistantMessage]]
@@ -37,9 +43,9 @@ _PIECE_CHARS = 12
 class ScriptedServer:
     """Answers each request with the next step, as Anthropic or OpenAI would stream it.
 
-    `/v1/messages` speaks Anthropic Messages, `/v1/chat/completions` speaks Chat Completions. When
-    the script is over it answers with status 500. `delay` is the pause between two events, in
-    seconds.
+    `/v1/messages` speaks Anthropic Messages, `/v1/chat/completions` speaks Chat Completions and
+    `/v1/responses` speaks Responses. When the script is over it answers with status 500. `delay`
+    is the pause between two events, in seconds.
     """
 
     def __init__(self, steps: Iterable[ScriptedStep] = (), *, delay: float = 0) -> None:
@@ -97,6 +103,8 @@ class ScriptedServer:
             message = await message
         if "/chat/completions" in request.path:
             return LoopbackResponse(self._paced(completions_chunks(message)))
+        if "/responses" in request.path:
+            return LoopbackResponse(self._paced(responses_events(message)))
         return LoopbackResponse(self._paced(anthropic_events(message)))
 
     async def _paced(self, events: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -225,3 +233,58 @@ def _completions_call(call: ToolCall, index: int) -> Iterator[JsonObject]:
     yield {"index": index, "id": call.id, "type": "function", "function": function}
     for piece in _cut(js_json(call.arguments)):
         yield {"index": index, "function": {"arguments": piece}}
+
+
+# --- Responses --------------------------------------------------------------------------------
+
+
+def responses_events(message: AssistantMessage) -> Iterator[bytes]:
+    """A message as the events of a Responses stream."""
+
+    def event(kind: str, **fields: object) -> bytes:
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode({"type": kind, **fields}))
+
+    response: JsonObject = {"id": message.response_id or "resp_scripted", "status": "in_progress"}
+    yield event("response.created", response=response)
+    for index, block in enumerate(message.content):
+        item, kind, text, final = _responses_item(block, index)
+        yield event("response.output_item.added", output_index=index, item=item)
+        for piece in _cut(text):
+            yield event(f"response.{kind}.delta", output_index=index, delta=piece)
+        yield event("response.output_item.done", output_index=index, item=item | final)
+    usage = message.usage
+    prompt_tokens = usage.input + usage.cache_read + usage.cache_write
+    cut_short = message.stop_reason == "length"
+    response |= {
+        "status": "incomplete" if cut_short else "completed",
+        "incomplete_details": {"reason": "max_output_tokens"} if cut_short else None,
+        "usage": {
+            "input_tokens": prompt_tokens,
+            "input_tokens_details": {"cached_tokens": usage.cache_read},
+            "output_tokens": usage.output,
+            "total_tokens": prompt_tokens + usage.output,
+        },
+    }
+    yield event(f"response.{response['status']}", response=response)
+
+
+def _responses_item(
+    block: TextContent | ThinkingContent | ToolCall, index: int
+) -> tuple[JsonObject, str, str, JsonObject]:
+    """An item as it begins, what its pieces are called, their text, and what its end adds."""
+    match block:
+        case TextContent():
+            item: JsonObject = {"type": "message", "role": "assistant", "content": []}
+            final = {"content": [{"type": "output_text", "text": block.text}]}
+            return item, "output_text", block.text, final
+        case ThinkingContent():
+            item = {"type": "reasoning", "id": f"rs_{index}", "summary": []}
+            final = {"summary": [{"type": "summary_text", "text": block.thinking}]}
+            return item, "reasoning_summary_text", block.thinking, final
+        case ToolCall():
+            arguments = js_json(block.arguments)
+            item = {"type": "function_call", "name": block.name, "arguments": ""}
+            item["call_id"], _, item_id = block.id.partition("|")
+            if item_id:
+                item["id"] = item_id
+            return item, "function_call_arguments", arguments, {"arguments": arguments}

@@ -11,6 +11,7 @@ from pi_ai.errors import PiError
 from pi_ai.testing._anthropic_rules import find_anthropic_problems
 from pi_ai.testing._completions_rules import find_completions_problems
 from pi_ai.testing._findings import RequestProblem
+from pi_ai.testing._responses_rules import find_responses_problems
 from pi_ai.types import JsonObject
 
 __all__ = (
@@ -18,8 +19,10 @@ __all__ = (
     "RequestProblem",
     "check_anthropic_request",
     "check_completions_request",
+    "check_responses_request",
     "validate_anthropic_request",
     "validate_completions_request",
+    "validate_responses_request",
 )
 
 
@@ -63,6 +66,20 @@ def validate_completions_request(
     return find_completions_problems(body, provider).problems
 
 
+def validate_responses_request(
+    body: JsonObject, *, provider: str = "openai"
+) -> list[RequestProblem]:
+    """What is wrong with the body of a Responses request; empty for a valid one.
+
+    The rules are those of a request that stores nothing on the server. For `openai`,
+    `openai-codex` and `azure` every one of them holds; any other provider may have fields and
+    tools of its own.
+
+    Source: https://platform.openai.com/docs/api-reference/responses/create.
+    """
+    return find_responses_problems(body, provider).problems
+
+
 def check_anthropic_request(body: JsonObject, *, betas: Collection[str] = ()) -> None:
     """Raises `InvalidRequestError` unless `validate_anthropic_request` finds nothing."""
     _check(validate_anthropic_request(body, betas=betas))
@@ -71,6 +88,11 @@ def check_anthropic_request(body: JsonObject, *, betas: Collection[str] = ()) ->
 def check_completions_request(body: JsonObject, *, provider: str = "openai") -> None:
     """Raises `InvalidRequestError` unless `validate_completions_request` finds nothing."""
     _check(validate_completions_request(body, provider=provider))
+
+
+def check_responses_request(body: JsonObject, *, provider: str = "openai") -> None:
+    """Raises `InvalidRequestError` unless `validate_responses_request` finds nothing."""
+    _check(validate_responses_request(body, provider=provider))
 
 
 def _check(problems: Sequence[RequestProblem]) -> None:

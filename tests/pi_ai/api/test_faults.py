@@ -22,25 +22,46 @@ from pi_ai.retry import is_retryable_assistant_error
 from support.exchanges import (
     BODIES,
     HI,
+    RESPONSE_CREATED,
     C,
     M,
     P,
+    R,
+    X,
     brief,
+    chatgpt_token,
     chunk,
     message_start,
     pi_text,
     record,
+    responses_delta,
     text_block,
 )
 from support.raw_server import CHUNKED, OK_HEAD, Peer, RawServer, piece
 
-MODELS = {"anthropic": C, "completions": M, "pi-messages": P}
+MODELS = {
+    "anthropic": C,
+    "completions": M,
+    "pi-messages": P,
+    "responses": R,
+    "codex": X,
+}
+KEY = chatgpt_token()
+WORDED = {"stall-before-headers", "malformed-json", "401", "500-again-and-again"}
+WORDED |= {"reset-mid-body", "ended-too-early", "refusal-without-its-body"}
+"""The faults for which the Codex backend has words of its own, or that show it has none."""
 TEXT = {
     "anthropic-messages": message_start()
     + record("content_block_start", index=0, content_block={"type": "text", "text": ""})
     + record("content_block_delta", index=0, delta={"type": "text_delta", "text": "part"}),
     "openai-completions": chunk({"content": "part"}),
     "pi-messages": pi_text("part"),
+    **dict.fromkeys(
+        (R.api, X.api),
+        RESPONSE_CREATED
+        + record("response.output_item.added", output_index=0, item={"type": "message"})
+        + responses_delta("output_text", "part"),
+    ),
 }
 """The beginning of an answer, up to the first text."""
 
@@ -48,8 +69,14 @@ BAD_JSON = {
     "anthropic-messages": b'event: content_block_delta\ndata: {"index":0,"delta":{\n\n',
     "openai-completions": b'data: {"choices":[\n\n',
     "pi-messages": b'data: {"type":"text_delta",\n\n',
+    **dict.fromkeys((R.api, X.api), b'data: {"type":"response.output_text.delta",\n\n'),
 }
-ENDED_EARLY = ("Anthropic stream ended", "Stream ended without", "custom stream ended")
+ENDED_EARLY = (
+    "Anthropic stream ended",
+    "Stream ended without",
+    "custom stream ended",
+    "OpenAI Responses stream ended",
+)
 INVALID_UTF8 = {
     "anthropic-messages": message_start() + text_block("a\x00b"),
     "openai-completions": chunk({"content": "a\x00b"}),
@@ -128,7 +155,7 @@ async def _(peer: Peer, _api: str) -> None:
 
 @fault(
     "stall-before-headers",
-    text="Request timed out.",
+    text=("Request timed out.", "Codex SSE response headers timed out after 80ms"),
     kept="",
     started=False,
     options={"timeout_ms": 80},
@@ -139,7 +166,7 @@ async def _(peer: Peer, _api: str) -> None:
 
 @fault(
     "stall-in-the-headers",
-    text="Request timed out.",
+    text=("Request timed out.", "Codex SSE response headers timed out after 80ms"),
     kept="",
     started=False,
     options={"timeout_ms": 80},
@@ -245,7 +272,12 @@ async def _(peer: Peer, api: str) -> None:
 
 @fault(
     "malformed-json",
-    text=("Could not parse Anthropic SSE event", "Error reading response", "Expecting"),
+    text=(
+        "Could not parse Anthropic SSE event",
+        "Error reading response",
+        "Expecting",
+        "Invalid Codex SSE JSON",
+    ),
     retryable=False,
 )
 async def _(peer: Peer, api: str) -> None:
@@ -326,7 +358,12 @@ status_fault(
     "500-again-and-again",
     "500 Internal Server Error\r\nRetry-After-Ms: 5",
     then_good=False,
-    text=("500 slow down", "500 Internal Server Error: slow down"),
+    text=(
+        "500 slow down",
+        "500 Internal Server Error: slow down",
+        "OpenAI API error (500): 500 slow down",
+        "Codex API error (500): slow down",
+    ),
     kept="",
     started=False,
     requests=3,
@@ -336,7 +373,12 @@ status_fault(
     "401",
     "401 Unauthorized",
     then_good=False,
-    text=("401 slow down", "401 Unauthorized: slow down"),
+    text=(
+        "401 slow down",
+        "401 Unauthorized: slow down",
+        "OpenAI API error (401): 401 slow down",
+        "slow down",
+    ),
     kept="",
     started=False,
     retryable=False,
@@ -346,14 +388,28 @@ status_fault(
     "redirect-is-not-followed",
     "307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/elsewhere",
     then_good=False,
-    text=("307 slow down", "307 Temporary Redirect: slow down"),
+    text=(
+        "307 slow down",
+        "307 Temporary Redirect: slow down",
+        "OpenAI API error (307): 307 slow down",
+        "slow down",
+    ),
     kept="",
     started=False,
     retryable=False,
 )
 
 
-@fault("refusal-without-its-body", text="503 ", kept="", started=False)
+@fault(
+    "refusal-without-its-body",
+    text=(
+        "503 ",
+        "OpenAI API error (503): 503 ",
+        "Codex API error (503): X",
+    ),
+    kept="",
+    started=False,
+)
 async def _(peer: Peer, _api: str) -> None:
     await peer.send(b"HTTP/1.1 503 X\r\nContent-Length: 500\r\n\r\n")
 
@@ -369,7 +425,8 @@ async def run(wanted: Fault, api_model: Any) -> tuple[list[Any], AssistantMessag
 
     async with RawServer(script) as server:
         model = replace(api_model, base_url=api_model.base_url.replace("{server}", server.url))
-        async with models.stream(model, HI, api_key="k", **wanted.options) as events:
+        options = {"api_key": KEY, "transport": "sse", **wanted.options}
+        async with models.stream(model, HI, **options) as events:
             seen = [event async for event in events]
             message = await events.result()
         await models.aclose()
@@ -379,8 +436,15 @@ async def run(wanted: Fault, api_model: Any) -> tuple[list[Any], AssistantMessag
     return seen, message, server
 
 
-@pytest.mark.parametrize("wire", MODELS)
-@pytest.mark.parametrize("name", FAULTS)
+CASES = [
+    pytest.param(name, wire, id=f"{name}-{wire}")
+    for name in FAULTS
+    for wire in MODELS
+    if wire != "codex" or name in WORDED
+]
+
+
+@pytest.mark.parametrize(("name", "wire"), CASES)
 def test_fault_ends_in_a_message_or_a_clear_error(name: str, wire: str) -> None:
     wanted = FAULTS[name]
     began = time.monotonic()
@@ -440,7 +504,8 @@ async def reached(server: RawServer, events: AssistantStream, *, text: bool) -> 
 async def stop(api_model: Any, act: Action, how: str) -> AssistantMessage:
     controller = AbortController()
     models = Models()
-    options: Any = {"api_key": "k", "max_retries": 1, "signal": controller.signal}
+    options: Any = {"api_key": KEY, "max_retries": 1, "signal": controller.signal}
+    options["transport"] = "sse"
 
     async def script(peer: Peer) -> None:
         await act(peer, api_model.api)
@@ -484,7 +549,7 @@ def test_leaving_the_block_early_closes_the_connection(wire: str) -> None:
         async with RawServer(lambda peer: mid_stream(peer, MODELS[wire].api)) as server:
             base_url = MODELS[wire].base_url.replace("{server}", server.url)
             model = replace(MODELS[wire], base_url=base_url)
-            async with models.stream(model, HI, api_key="k") as events:
+            async with models.stream(model, HI, api_key=KEY, transport="sse") as events:
                 async for event in events:
                     if event.type == "text_delta":
                         break

@@ -13,14 +13,20 @@ import pytest
 from pi_ai import Context, Model, Models
 from pi_ai.api.anthropic_messages import AnthropicOptions
 from pi_ai.api.openai_completions import CompletionsOptions
+from pi_ai.api.openai_responses import ResponsesOptions
 from pi_ai.testing import LoopbackResponse, LoopbackServer
 from pi_ai.wire import from_json_value, to_json_value
 from support.shared import cases, load
 
-ADAPTERS = {"anthropic-messages": AnthropicOptions, "openai-completions": CompletionsOptions}
+ADAPTERS = {
+    "anthropic-messages": AnthropicOptions,
+    "openai-completions": CompletionsOptions,
+    "openai-responses": ResponsesOptions,
+}
 GOLDENS = [
     *cases("recordings", "anthropic-messages--", ".golden.json"),
     *cases("recordings", "openai-completions--", ".golden.json"),
+    *cases("recordings", "openai-responses--", ".golden.json"),
 ]
 
 

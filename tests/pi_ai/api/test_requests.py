@@ -13,13 +13,23 @@ import pytest
 from pi_ai import Context, Model, Models
 from pi_ai.api.anthropic_messages import AnthropicOptions
 from pi_ai.api.openai_completions import CompletionsOptions
+from pi_ai.api.openai_responses import ResponsesOptions
+from pi_ai.ids import short_hash
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer
 from pi_ai.types import Identity
 from pi_ai.wire import from_json_value
 from support.shared import cases, load
 
-ADAPTERS = {"anthropic-messages": AnthropicOptions, "openai-completions": CompletionsOptions}
-CASES = [*cases("requests", "anthropic--"), *cases("requests", "completions--")]
+ADAPTERS = {
+    "anthropic-messages": AnthropicOptions,
+    "openai-completions": CompletionsOptions,
+    "openai-responses": ResponsesOptions,
+}
+CASES = [
+    *cases("requests", "anthropic--"),
+    *cases("requests", "completions--"),
+    *cases("requests", "responses--"),
+]
 
 # Ours instead of upstream's: the library says its own name, unless a provider requires another.
 OWN_USER_AGENT = re.compile(r"pi-stack/\S+ python/3\.\d+")
@@ -46,6 +56,9 @@ def departures(path: Path, body: Any) -> Any:
     if path.stem == "completions--empty-texts":
         # A result without a call is dropped: providers reject it. ai-core spec, section 8.
         body["messages"] = [m for m in body["messages"] if m.get("tool_call_id") != "call_x"]
+    for item in body.get("input", ()):
+        if item.get("call_id") == "":  # would not tell its call from another
+            item["call_id"] = f"call_{short_hash(':1')}"
     return body
 
 

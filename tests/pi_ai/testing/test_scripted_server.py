@@ -1,4 +1,4 @@
-"""The scripted model server speaks both wire formats."""
+"""The scripted model server speaks three wire formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pi_ai import Context, Models, TextContent, ThinkingContent, ToolCall, Usage, UserMessage
 from pi_ai.testing import ScriptedServer, faux_message
 
-APIS = ["anthropic-messages", "openai-completions"]
+APIS = ["anthropic-messages", "openai-completions", "openai-responses"]
 ANSWER = [
     ThinkingContent("Let me think about this for a while.", "reasoning_content"),
     TextContent("Hello there, é🙈, how are you today?"),
@@ -34,6 +34,10 @@ def test_a_scripted_message_arrives_as_it_was_written(api: str) -> None:
             return message, server.requests
 
     message, [body] = asyncio.run(main())
+    if api == "openai-responses":  # which signs thinking with the whole item
+        item = message.content[0].thinking_signature
+        assert item.startswith('{"type":"reasoning","id":"rs_0","summary":[{')
+        message.content[0].thinking_signature = ANSWER[0].thinking_signature
     assert message.content == ANSWER
     assert (message.stop_reason, message.response_id) == ("toolUse", "id-1")
     usage = message.usage
@@ -44,7 +48,8 @@ def test_a_scripted_message_arrives_as_it_was_written(api: str) -> None:
 @pytest.mark.parametrize("api", APIS)
 def test_steps_may_look_at_the_request_and_the_script_ends(api: str) -> None:
     async def step(body: Any) -> Any:
-        return faux_message(f"{len(body['messages'])} messages", stop_reason="length")
+        said = body.get("messages") or body["input"]
+        return faux_message(f"{len(said)} messages", stop_reason="length")
 
     async def main() -> Any:
         async with ScriptedServer([step]) as server:
