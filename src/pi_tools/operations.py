@@ -35,6 +35,8 @@ __all__ = (
     "ReadOperations",
     "StreamsFiles",
     "WriteOperations",
+    "check_timeout",
+    "missing_directory",
 )
 
 _CHUNK_BYTES = 256 * 1024
