@@ -32,6 +32,7 @@ EXPECTED = {
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
     "compaction": "10180 -> 1084 tokens",
+    "confined_agent": "ls ['Path is outside the allowed directories: ",
     "function_tools": "A minute.",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
