@@ -17,20 +17,21 @@ from pi_tools.search_operations import FoundLine
 
 __all__ = ("GREP", "NAMES", "GroupReader", "file_filter", "find_name", "name_filter")
 
-# The search is in variables of the shell around it. `grep -l` names each file on a
-# line of its own, so files with a line break in their path are looked at one by one. Texts in
-# UTF-8 want that locale, and -a lines that are not; busybox needs neither and has no -a.
+# The search is in variables of the shell around it. `grep -l` names each file on a line of its own,
+# so files with a line break in their path are looked at one by one. Only grep gets a UTF-8 locale:
+# in it, the others stumble over bytes that are none. -a is for lines that are none; busybox needs
+# neither and has no -a.
 GREP = """\
 if [ -n "$word_edges" ]; then
 printf 'ab a\\n' | grep -q 'a\\b' && ! printf 'ab\\n' | grep -q 'a\\b' || return 105
 fi
-LC_ALL=C.UTF-8
 if printf 'x\\n' | grep -qa x 2>/dev/null; then flags="$flags -a"; fi
-export LC_ALL flags posix context token
+export flags posix context token
 each='
+match() { LC_ALL=C.UTF-8 grep $flags "$@"; }
 show() {
 printf "\\0%s%s\\0" "$token" "$1"
-grep -n $flags $context -e "$posix" -- "$1" | cut -b 1-4096
+match -n $context -e "$posix" -- "$1" | cut -b 1-4096
 }
 text() { [ "$(head -c 8192 <"$1" | tr -dc "\\0" | wc -c)" -eq 0 ]; }
 '
@@ -39,9 +40,9 @@ nl='
 '
 if [ -n "$name" ]; then set -- -name "$name"; else set --; fi
 find . -name .git -prune -o -type f "$@" \\( -path "*$nl*" -exec sh -c "$each"'
-if grep -q $flags -e "$posix" -- "$1" && text "$1"; then show "$1"; fi' sh {} \\; -o \\
+if match -q -e "$posix" -- "$1" && text "$1"; then show "$1"; fi' sh {} \\; -o \\
 -exec sh -c "$each"'
-grep -l $flags -e "$posix" -- "$@" |
+match -l -e "$posix" -- "$@" |
 while IFS= read -r file; do if text "$file"; then show "$file"; fi; done' sh {} + \\)
 return 0
 """

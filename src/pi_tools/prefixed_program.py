@@ -17,7 +17,7 @@ from pi_tools.prefix import CommandPrefix
 from pi_tools.prefixed_bash import PrefixedBashOperations
 from pi_tools.process import CommandTimeoutError
 
-__all__ = ("ProgramReport", "run_program")
+__all__ = ("ProgramOutput", "ProgramReport", "run_program")
 
 # A single argument of a program has 128 KB at most on Linux, and the prefix may quote it again.
 _MAX_COMMAND_BYTES = 60 * 1024
@@ -25,6 +25,8 @@ _MARK = b"\x1epi-stack "
 # Complaints and the exit code go to the end of the output; what a login shell prints comes before
 # the mark. Descriptor 3 is the output.
 _FRAME = """\
+LC_ALL=C
+export LC_ALL
 begin() { printf '%s\\n' "$1"; }
 printf '\\036pi-stack '
 exec 3>&1
@@ -63,7 +65,7 @@ async def run_program(
     command = f"set -- {shlex.join(arguments)}\ntoken={token}\n{script}{_FRAME}"
     if len(encode_text(command)) > _MAX_COMMAND_BYTES:
         raise ToolError("The pattern is too long for a search in another place")
-    output = _Output(token, take)
+    output = ProgramOutput(token, take)
     try:
         await PrefixedBashOperations(prefix, shell_path="sh").exec(
             command,
@@ -80,8 +82,8 @@ async def run_program(
     return output.report(prefix.name)
 
 
-class _Output:
-    """Tells a program's output from what comes before and after it."""
+class ProgramOutput:
+    """Tells a program's output from what comes before and after it, piece by piece."""
 
     def __init__(self, token: str, take: Callable[[str, bytes], bool]) -> None:
         self._end = b"\0end " + token.encode()
@@ -92,6 +94,7 @@ class _Output:
         self._tail: bytearray | None = None
 
     def feed(self, data: bytes) -> None:
+        """Take a piece and pass the program's part of it on. Raises if there is enough."""
         if self._tail is not None:
             self._tail += data
             return
@@ -119,6 +122,7 @@ class _Output:
             raise _Enough
 
     def report(self, place: str) -> ProgramReport:
+        """How the program ended. Raises ToolError, which names `place`, if that was not told."""
         text = bytes(self._tail or b"").decode("utf-8", "replace")
         errors, _, code = text.rpartition("\n")
         if not code.isdecimal():

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from pi_agent.types import AgentTool, ToolError
 from pi_ai import AbortController
-from pi_tools import create_all_tools, over_prefix
+from pi_tools import FoundLine, create_all_tools, over_prefix
 from pi_tools.posix_pattern import posix_pattern
+from pi_tools.posix_search import GroupReader
+from pi_tools.prefixed_program import ProgramOutput, ProgramReport
 from pi_tools.programs import find_fd, find_ripgrep
 from support.places import in_root
 from support.processes import wait_dead
@@ -53,6 +55,9 @@ def programs(folder: Path, *more: str | None) -> Path:
     for name in (*NEEDED, *KILLING, *more):
         if name and (found := shutil.which(name)):
             (folder / os.path.basename(found)).symlink_to(os.path.realpath(found))
+    if "bash" in more:
+        (folder / "sh").unlink()
+        (folder / "bash").rename(folder / "sh")
     return folder
 
 
@@ -71,7 +76,9 @@ def posix(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, AgentTool
     return create_all_tools(tmp_path / "world", over_prefix(options["argv"], shell_string=line))
 
 
-@pytest.fixture(params=["posix", *(("ripgrep",) if RIPGREP else ()), *(("fd",) if FD else ())])
+@pytest.fixture(
+    params=["posix", "bash", *(("ripgrep",) if RIPGREP else ()), *(("fd",) if FD else ())]
+)
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -79,7 +86,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def tools(engine: str, tmp_path: Path) -> dict[str, AgentTool]:
     """The tools in a place with these engines."""
-    more = {"posix": None, "ripgrep": RIPGREP, "fd": FD}[engine]
+    more = {"posix": None, "bash": "bash", "ripgrep": RIPGREP, "fd": FD}[engine]
     prefix = ["env", f"PATH={programs(tmp_path / 'bin', more)}"]
     return create_all_tools(tmp_path / "world", over_prefix(prefix))
 
@@ -331,6 +338,48 @@ def test_grep_matches_the_lines_that_python_does(pattern: str, lines: list[str])
     assert done.stderr == ""
     matching = [number for number, line in enumerate(lines, 1) if re.fullmatch(pattern, line)]
     assert [int(line.partition(":")[0]) for line in done.stdout.splitlines()] == matching
+
+
+TOKEN = "0" * 32
+BODY = f"\0{TOKEN}./a\nb\0001:hit\n2-\0 \n--\n9:x\n\0{TOKEN}./c\0003:\0end\r\n".encode()
+LINES = [
+    FoundLine("a\\nb", 1, True, "hit"),
+    FoundLine("a\\nb", 2, False, "\0 "),
+    FoundLine("a\\nb", 9, True, "x"),
+    FoundLine("c", 3, True, "\0end"),
+]
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_output_may_come_in_any_pieces(size: int) -> None:
+    said = b"welcome \x1epi\n\x1epi-stack grep directory\n%b\0end %b./x: no\n./y: no\n2"
+    data = said % (BODY, TOKEN.encode())
+    reader = GroupReader(TOKEN, accepts=None, name=None)
+    found: list[FoundLine] = []
+
+    def take(name: str, piece: bytes) -> bool:
+        assert name == "grep directory"
+        found.extend(reader.feed(piece))
+        return True
+
+    output = ProgramOutput(TOKEN, take)
+    for start in range(0, len(data), size):
+        output.feed(data[start : start + size])
+    assert found == LINES
+    assert output.report("box") == ProgramReport(2, "./x: no\n./y: no")
+
+
+@pytest.mark.parametrize("said", ["", "welcome", "\x1epi-stack rg", "\x1epi-stack rg\nhit\n"])
+def test_output_that_breaks_off_is_no_answer(said: str) -> None:
+    output = ProgramOutput(TOKEN, lambda name, piece: True)
+    output.feed(said.encode())
+    with pytest.raises(ToolError, match=r"^box ended before the search did$"):
+        output.report("box")
+
+
+def test_output_that_is_no_match_is_not_kept() -> None:
+    with pytest.raises(ToolError, match="what is no match"):
+        list(GroupReader(TOKEN, accepts=None, name=None).feed(b"x" * 100_000))
 
 
 def test_abort_ends_the_search_over_there(
