@@ -213,13 +213,14 @@ class _Stored:
     def add(self, *pieces: str) -> None:
         for piece in map(well_formed, pieces):
             size = utf8_length(piece)
-            if self._bytes + size > _MAX_STORED_BYTES or self._left_out_bytes:
-                room = _MAX_STORED_BYTES - self._bytes if not self._left_out_bytes else 0
+            room = 0 if self._left_out_bytes else _MAX_STORED_BYTES - self._bytes
+            if size > room:
                 # Each character has a byte at least.
                 piece = piece[:room].encode()[:room].decode("utf-8", "ignore")
                 self._left_out_bytes += size - utf8_length(piece)
-            self._bytes += utf8_length(piece)
-            self._pieces.append(piece)
+            if piece:
+                self._pieces.append(piece)
+                self._bytes += size
 
     def text(self, marker: str) -> str:
         """All of it, or the beginning and a line made of `marker` and the size of the rest."""

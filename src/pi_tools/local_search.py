@@ -5,6 +5,7 @@ Source: tools spec, sections 8 to 10.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -85,7 +86,7 @@ class LocalSearchOperations:
         return SearchEnd(end.errors or f"{command.name} exited with code {end.exit_code}")
 
     async def list_directory(self, path: str) -> list[DirectoryEntry]:
-        """The entries of a directory. Raises FileSystemError if it cannot be read."""
+        """See `ListsDirectories`."""
         return await in_thread(_list_directory, path)
 
     async def real_path(self, path: str) -> str:
@@ -101,10 +102,14 @@ async def _mode(path: str) -> int:
 
 
 def _list_directory(path: str) -> list[DirectoryEntry]:
-    with file_system_errors("scandir", path), os.scandir(path) as entries:
-        return [
-            DirectoryEntry(each.name, _is_directory(each), each.is_symlink()) for each in entries
-        ]
+    with file_system_errors("scandir", path):
+        if not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with os.scandir(path) as entries:
+            return [
+                DirectoryEntry(each.name, _is_directory(each), each.is_symlink())
+                for each in entries
+            ]
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool | None:

@@ -21,7 +21,6 @@ from pi_tools.truncate import DEFAULT_MAX_BYTES
 __all__ = ("create_ls_tool",)
 
 _DEFAULT_LIMIT = 500
-_NOTHING_THERE = ("ENOENT", "ELOOP", "ENAMETOOLONG", "EINVAL")
 _DESCRIPTION = (
     "List a directory: its entries in alphabetical order, with / after directories; names that "
     f"begin with a dot are among them. Shows {_DEFAULT_LIMIT} entries at most, unless limit says "
@@ -105,7 +104,7 @@ async def _entries(
         try:
             return await operations.list_directory(directory)
         except FileSystemError as error:
-            if error.code in _NOTHING_THERE:
+            if error.code == "ENOENT":
                 raise ToolError(f"Path not found: {well_formed(directory)}") from error
             if error.code == "ENOTDIR":
                 raise ToolError(f"Not a directory: {well_formed(directory)}") from error

@@ -71,7 +71,7 @@ begin find
 """
 _LIST = Script(
     """\
-ls -Ld -- "$1" >/dev/null || exit 121
+[ -e "$1" ] || fail_as ENOENT
 [ -d "$1" ] || fail_as ENOTDIR
 [ -r "$1" ] && [ -x "$1" ] || fail_as EACCES
 cd -- "$1" || exit 121
@@ -181,7 +181,7 @@ class PrefixedSearchOperations:
         return SearchEnd(report.errors or f"fd exited with code {report.exit_code}")
 
     async def list_directory(self, path: str) -> list[DirectoryEntry]:
-        """The entries of a directory. Raises FileSystemError if it cannot be read."""
+        """See `ListsDirectories`."""
         listed = await run_script(self._prefix, _LIST, path, stdin=b"", timeout=self._timeout)
         return [
             DirectoryEntry(entry[2:], _KINDS[entry[0]], entry[1] == "l")

@@ -137,7 +137,11 @@ class ListsDirectories(Protocol):
     """Enough for `ls`, in one call."""
 
     async def list_directory(self, path: str) -> list[DirectoryEntry]:
-        """A directory's entries, in any order. Raises FileSystemError if it cannot be read."""
+        """A directory's entries, in any order.
+
+        Raises FileSystemError: ENOENT if there is nothing of that name, ENOTDIR if it is no
+        directory, another code if it cannot be read.
+        """
         ...
 
 

@@ -257,6 +257,7 @@ def test_limits_and_notices_are_those_of_local_searches(
         ("find", {"pattern": "x", "path": "f"}, "Not a directory: {}/f"),
         ("ls", {"path": "no"}, "Path not found: {}/no"),
         ("ls", {"path": "loop"}, "Path not found: {}/loop"),
+        ("ls", {"path": "f/x"}, "Path not found: {}/f/x"),
         ("ls", {"path": "f"}, "Not a directory: {}/f"),
         (
             "grep",
