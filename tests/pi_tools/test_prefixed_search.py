@@ -85,7 +85,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def tools(engine: str, tmp_path: Path) -> dict[str, AgentTool]:
-    """The tools in a place with these engines."""
+    """The tools in a place with these engines; `bash`: its `sh` is bash."""
     more = {"posix": None, "bash": "bash", "ripgrep": RIPGREP, "fd": FD}[engine]
     prefix = ["env", f"PATH={programs(tmp_path / 'bin', more)}"]
     return create_all_tools(tmp_path / "world", over_prefix(prefix))
@@ -124,6 +124,7 @@ FOUND = {
 }
 
 
+@pytest.mark.parametrize("engine", [*ENGINES, "bash"])
 def test_all_lines_are_found(calls: Calls, tools: dict[str, AgentTool], world: Path) -> None:
     assert shown(calls.text(tools["grep"], {"pattern": "hit"})) == FOUND
 
@@ -200,6 +201,7 @@ def test_find_finds_the_same_everywhere(
     assert shown(calls.text(tools["find"], {"pattern": pattern})) == found
 
 
+@pytest.mark.parametrize("engine", [*ENGINES, "bash"])
 def test_names_that_are_no_utf_8(calls: Calls, tools: dict[str, AgentTool], tmp_path: Path) -> None:
     world = write_tree(tmp_path / "world", {"d/": ""})
     for name in (b"caf\xe9", b"d/\xff\n"):
@@ -285,6 +287,7 @@ def test_errors(
     assert str(caught.value) == text.replace("{}", str(world))
 
 
+@pytest.mark.parametrize("engine", [*ENGINES, "bash"])
 def test_listing_kinds_and_odd_names(
     calls: Calls, tools: dict[str, AgentTool], tmp_path: Path
 ) -> None:
