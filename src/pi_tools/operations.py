@@ -11,12 +11,13 @@ import errno
 import math
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from pi_agent.types import ToolError
 from pi_ai import AbortSignal
 from pi_tools.file_page import FilePage
+from pi_tools.file_reader import FileReader, check_kind
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
 from pi_tools.os_errors import file_system_errors
 from pi_tools.process import CommandAbortedError, OnData, run_process
@@ -39,7 +40,6 @@ __all__ = (
     "missing_directory",
 )
 
-_CHUNK_BYTES = 256 * 1024
 _MAX_TIMEOUT_SECONDS = 2147483.647
 # So that opening a pipe or a device never blocks a thread for good.
 _OPEN_FLAGS = (
@@ -212,7 +212,7 @@ class LocalFileOperations:
 
     async def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
         """A regular file up to the size it has now."""
-        reader = _Reader(path, self._open_regular)
+        reader = FileReader(path, self._open_regular)
         try:
             while not reader.at_end:
                 if data := await in_thread(reader.read):
@@ -259,13 +259,13 @@ class LocalFileOperations:
         It is looked at before, since opening a pipe or a device can be noticed, and after.
         """
         try:
-            _check_kind(self._stat(path), path)
+            check_kind(self._stat(path), path)
         except FileNotFoundError:
             if not flags & os.O_CREAT:
                 raise
         descriptor = self._open(path, flags | _OPEN_FLAGS)
         try:
-            _check_kind(os.fstat(descriptor), path)
+            check_kind(os.fstat(descriptor), path)
         except BaseException:
             os.close(descriptor)
             raise
@@ -285,7 +285,7 @@ class LocalFileOperations:
         with file_system_errors("open", path):
             if not stat.S_ISREG(self._stat(path).st_mode):
                 return None
-        reader = _Reader(path, self._open_regular)
+        reader = FileReader(path, self._open_regular)
         try:
             return image_mime_type(reader.read(SNIFF_BYTES))
         finally:
@@ -365,46 +365,3 @@ def _check_directory(cwd: str) -> None:
 def missing_directory(cwd: str) -> ToolError:
     """The error for a command whose working directory does not exist."""
     return ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
-
-
-def _check_kind(info: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
-        raise ToolError(f"Not a regular file: {path}")
-
-
-class _Reader:
-    """A file, opened by the first `read`. Close it in the end."""
-
-    def __init__(self, path: str, opener: Callable[[str, int], int]) -> None:
-        self.at_end = False
-        self._path = path
-        self._opener = opener
-        self._descriptor: int | None = None
-        self._left: int | None = None
-
-    def read(self, size: int = _CHUNK_BYTES) -> bytes:
-        """The next piece; b"" at the end. Blocks."""
-        if self._descriptor is None:
-            self._descriptor = self._open()
-        if self._left is not None:
-            size = min(size, self._left)
-        with file_system_errors("read"):
-            data = os.read(self._descriptor, size)
-        if self._left is not None:
-            self._left -= len(data)
-        self.at_end = not data or self._left == 0
-        return data
-
-    def _open(self) -> int:
-        with file_system_errors("open", self._path):
-            descriptor = self._opener(self._path, os.O_RDONLY)
-            info = os.fstat(descriptor)
-        # A file in /proc says 0 and has content all the same.
-        if stat.S_ISREG(info.st_mode) and info.st_size:
-            self._left = info.st_size
-        return descriptor
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

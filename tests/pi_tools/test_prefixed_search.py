@@ -45,6 +45,7 @@ NEEDED = (
     "readlink",
 )
 KILLING = ("kill", "setsid", "sed", "ps", "sleep", "true")
+ENGINES = ["posix", *(("ripgrep",) if RIPGREP else ()), *(("fd",) if FD else ())]
 NO_RIPGREP = "[Searched without ripgrep, so .gitignore files were not honoured]"
 NO_FD = "[Searched without fd, so .gitignore files were not honoured]"
 
@@ -76,9 +77,7 @@ def posix(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, AgentTool
     return create_all_tools(tmp_path / "world", over_prefix(options["argv"], shell_string=line))
 
 
-@pytest.fixture(
-    params=["posix", "bash", *(("ripgrep",) if RIPGREP else ()), *(("fd",) if FD else ())]
-)
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 
