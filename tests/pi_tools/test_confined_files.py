@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import threading
@@ -144,6 +145,9 @@ def test_directory_swapped_for_a_link_leads_nowhere(run: Callable[..., Any], wor
                 done += 1
             except ToolError:
                 refused += 1
+        # Its own descriptors are not to be taken for ones left behind.
+        over.set()
+        await asyncio.to_thread(swapper.join)
         return done, refused
 
     swapper = threading.Thread(target=swap)
