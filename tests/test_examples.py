@@ -35,6 +35,7 @@ EXPECTED = {
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
     "compaction": "10180 -> 1084 tokens",
+    "confined_agent": "ls ['Path is outside the allowed directories: ",
     "credentials_in_keyring": "used: <ResolvedAuth from stored credential>",
     "function_tools": "A minute.",
     "login": "anthropic: AuthStatus(configured=True, source='stored'",

@@ -5,7 +5,9 @@ The same logic runs over other machines through replaceable operations.
 
 from pi_tools.bash import BashSpawn, create_bash_tool
 from pi_tools.confine import Confinement, PathOutsideRootsError
-from pi_tools.confined_files import ConfinedFileOperations, ConfinedOperations, confined_to
+from pi_tools.confined import confined_to
+from pi_tools.confined_files import ConfinedFileOperations, ConfinedOperations
+from pi_tools.confined_search import ConfinedSearchOperations
 from pi_tools.edit import create_edit_tool, prepare_edit_arguments
 from pi_tools.factory import (
     ALL_TOOL_NAMES,
@@ -34,6 +36,7 @@ from pi_tools.images import (
     model_resize_options,
     process_image,
 )
+from pi_tools.local_search import LocalSearchOperations
 from pi_tools.ls import create_ls_tool
 from pi_tools.mutation_queue import with_file_mutation_queue
 from pi_tools.operations import (
@@ -55,6 +58,7 @@ from pi_tools.prefix import CommandPrefix
 from pi_tools.prefixed import over_prefix
 from pi_tools.prefixed_bash import PrefixedBashOperations
 from pi_tools.prefixed_files import PrefixedFileOperations
+from pi_tools.prefixed_search import PrefixedSearchOperations
 from pi_tools.process import (
     CommandAbortedError,
     CommandTimeoutError,
@@ -63,10 +67,17 @@ from pi_tools.process import (
 )
 from pi_tools.read import create_read_tool
 from pi_tools.search_operations import (
+    ContentSearch,
+    DirectoryEntry,
     FindOperations,
+    FoundLine,
     GrepOperations,
-    LocalSearchOperations,
+    ListsDirectories,
     LsOperations,
+    SearchEnd,
+    SearchesContents,
+    SearchesNames,
+    SearchOperations,
 )
 from pi_tools.search_program import SearchEngine
 from pi_tools.truncate import (
@@ -95,8 +106,11 @@ __all__ = (
     "CommandTimeoutError",
     "ConfinedFileOperations",
     "ConfinedOperations",
+    "ConfinedSearchOperations",
     "Confinement",
+    "ContentSearch",
     "DetectsImages",
+    "DirectoryEntry",
     "EditOperations",
     "EditToolOptions",
     "FileOperations",
@@ -104,11 +118,13 @@ __all__ = (
     "FileSystemError",
     "FindOperations",
     "FindToolOptions",
+    "FoundLine",
     "GrepOperations",
     "GrepToolOptions",
     "ImageOmittedError",
     "ImageResizeOptions",
     "KnowsFileSize",
+    "ListsDirectories",
     "LocalBashOperations",
     "LocalFileOperations",
     "LocalSearchOperations",
@@ -119,10 +135,15 @@ __all__ = (
     "PathOutsideRootsError",
     "PrefixedBashOperations",
     "PrefixedFileOperations",
+    "PrefixedSearchOperations",
     "ProcessedImage",
     "ReadOperations",
     "ReadToolOptions",
+    "SearchEnd",
     "SearchEngine",
+    "SearchOperations",
+    "SearchesContents",
+    "SearchesNames",
     "StreamsFiles",
     "ToolOptions",
     "TruncationResult",

@@ -1,8 +1,4 @@
-"""File operations that refuse paths outside given directories, and tools made with them.
-
-Commands cannot be held this way: `bash` is refused where files are confined, unless the caller
-wants it all the same.
-"""
+"""File operations that refuse paths outside given directories, here and in other places."""
 
 from __future__ import annotations
 
@@ -10,63 +6,15 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from pi_agent.types import ToolError
 from pi_ai import AbortSignal
 from pi_tools.confine import Confinement, PathOutsideRootsError, is_inside
-from pi_tools.factory import ToolOptions
+from pi_tools.confined_search import ResolvesPaths
 from pi_tools.file_page import FilePage
 from pi_tools.operations import FileOperations, LocalFileOperations, PagesFiles
-from pi_tools.process import OnData
 
-__all__ = ("ConfinedFileOperations", "ConfinedOperations", "confined_to")
-
-
-def confined_to(
-    roots: Sequence[str | os.PathLike[str]],
-    options: ToolOptions | None = None,
-    *,
-    allow_bash: bool = False,
-) -> ToolOptions:
-    """Options for tools whose read, write and edit stay inside `roots`.
-
-    Without operations in `options` they are of this machine. Otherwise those of `options`, such
-    as `over_prefix` gives, are wrapped, and `roots` are directories of their place. `bash` refuses
-    every command unless `allow_bash`: a command goes wherever its user may. Raises ValueError for
-    roots that cannot be, and TypeError for operations that are no `FileOperations`.
-    """
-    given = options or ToolOptions()
-    confined: ToolOptions = {**given}
-    confined["read"] = {
-        **given.get("read", {}),
-        "operations": _confine("read", given.get("read", {}).get("operations"), roots),
-    }
-    confined["write"] = {
-        **given.get("write", {}),
-        "operations": _confine("write", given.get("write", {}).get("operations"), roots),
-    }
-    confined["edit"] = {
-        **given.get("edit", {}),
-        "operations": _confine("edit", given.get("edit", {}).get("operations"), roots),
-    }
-    if not allow_bash:
-        confined["bash"] = {**given.get("bash", {}), "operations": _RefusedBash()}
-    return confined
-
-
-def _confine(
-    tool: str, operations: object, roots: Sequence[str | os.PathLike[str]]
-) -> FileOperations:
-    if operations is None:
-        return ConfinedFileOperations(Confinement(roots), writable=tool == "edit")
-    if not isinstance(operations, FileOperations):
-        raise TypeError(
-            f"{tool}: {type(operations).__name__} cannot be confined. It needs every method of "
-            "FileOperations, real_path above all."
-        )
-    there = roots if isinstance(roots, str) else [os.fspath(root) for root in roots]
-    return ConfinedOperations(operations, there)
+__all__ = ("ConfinedFileOperations", "ConfinedOperations", "ConfinedPaths")
 
 
 class ConfinedFileOperations(LocalFileOperations):
@@ -119,14 +67,8 @@ class ConfinedOperations:
     """
 
     def __init__(self, operations: FileOperations, roots: Sequence[str]) -> None:
-        if isinstance(roots, str) or not roots:
-            raise ValueError(f"roots: expected at least one directory in a list, got {roots!r}")
-        for root in roots:
-            if not root.startswith("/"):
-                raise ValueError(f"roots: expected an absolute path of the other place: {root!r}")
         self._operations = operations
-        self._roots = tuple(roots)
-        self._real_roots: tuple[str, ...] | None = None
+        self._paths = ConfinedPaths(operations, roots)
 
     async def access(self, path: str) -> None:
         """Raise if the file is outside, or cannot be used."""
@@ -170,6 +112,27 @@ class ConfinedOperations:
 
     async def real_path(self, path: str) -> str:
         """The real path behind `path`. Raises PathOutsideRootsError."""
+        return await self._paths.real_path(path)
+
+
+class ConfinedPaths:
+    """Real paths inside directories of the place that `operations` knows.
+
+    Raises ValueError for no root, or for one that is not absolute.
+    """
+
+    def __init__(self, operations: ResolvesPaths, roots: Sequence[str]) -> None:
+        if isinstance(roots, str) or not roots:
+            raise ValueError(f"roots: expected at least one directory in a list, got {roots!r}")
+        for root in roots:
+            if not root.startswith("/"):
+                raise ValueError(f"roots: expected an absolute path of the other place: {root!r}")
+        self._operations = operations
+        self._roots = tuple(roots)
+        self._real_roots: tuple[str, ...] | None = None
+
+    async def real_path(self, path: str) -> str:
+        """The real path behind `path`. Raises PathOutsideRootsError."""
         if self._real_roots is None:
             self._real_roots = tuple(
                 [await self._operations.real_path(root) for root in self._roots]
@@ -178,22 +141,3 @@ class ConfinedOperations:
         if any(is_inside(real, root) for root in self._real_roots):
             return real
         raise PathOutsideRootsError(path, self._roots)
-
-
-class _RefusedBash:
-    """Commands where there are to be none."""
-
-    async def exec(
-        self,
-        command: str,
-        cwd: str,
-        *,
-        on_data: OnData,
-        signal: AbortSignal,
-        timeout: float | None,
-        env: Mapping[str, str],
-    ) -> int | None:
-        raise ToolError(
-            "Commands are not available: files are confined to some directories here, and a "
-            "command could go anywhere. Use the other tools."
-        )

@@ -12,18 +12,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from pi_tools.encoding import well_formed
+from pi_tools.encoding import utf8_length, well_formed
 from pi_tools.line_endings import Replacement, splice
 from pi_tools.myers import DEFAULT_MAX_STEPS, Run, RunKind, diff_lines, join_runs
+from pi_tools.truncate import format_size
 
 __all__ = ("EditDetails", "describe_change")
 
 _CONTEXT_LINES = 4
 _WINDOW_LINES = 32
+_MAX_STORED_BYTES = 1024 * 1024
 
 
 class EditDetails(msgspec.Struct, rename="camel", frozen=True):
-    """An edit's details as they are stored. `first_changed_line` counts in the new file."""
+    """An edit's details as they are stored. `first_changed_line` counts in the new file.
+
+    A text of more than 1 MB ends with a line that says how much is left out.
+    """
 
     diff: str
     patch: str
@@ -65,8 +70,8 @@ def describe_change(
     first = next(line for section in sections for line in section.lines if line.kind != "=")
     width = len(str(max(old.count("\n"), new.count("\n")) + 1))
     return EditDetails(
-        diff=well_formed(_display(sections, width, len(old_lines))),
-        patch=well_formed(_patch(path, sections)),
+        diff=_display(sections, width, len(old_lines)),
+        patch=_patch(path, sections),
         first_changed_line=first.new + 1,
     )
 
@@ -165,32 +170,62 @@ def _section(lines: list[_Line]) -> _Section:
 
 def _display(sections: Sequence[_Section], width: int, old_count: int) -> str:
     marker = f" {' ' * width} ..."
-    shown: list[str] = []
+    shown = _Stored()
     for number, section in enumerate(sections):
         if number > 0 or section.old > 0:
-            shown.append(marker)
+            shown.add(f"{marker}\n")
         for kind, old, new, text in section.lines:
             sign = " " if kind == "=" else kind
             line_number = (new if kind == "+" else old) + 1
-            plain = text.removesuffix("\n")
-            shown.append(f"{sign}{line_number:>{width}} {plain}")
+            shown.add(f"{sign}{line_number:>{width}} ", text.removesuffix("\n"), "\n")
     last = sections[-1].lines[-1]
     if last.old + (last.kind != "+") < old_count:
-        shown.append(marker)
-    return "\n".join(shown)
+        shown.add(f"{marker}\n")
+    return shown.text(f"{marker} {{}} of the diff left out").removesuffix("\n")
 
 
 def _patch(path: str, sections: Sequence[_Section]) -> str:
-    pieces = [f"--- {path}\n+++ {path}\n"]
+    stored = _Stored()
+    stored.add(f"--- {path}\n+++ {path}\n")
     for section in sections:
         old_count = sum(line.kind != "+" for line in section.lines)
         new_count = sum(line.kind != "-" for line in section.lines)
-        pieces.append(
+        stored.add(
             f"@@ -{section.old + (old_count > 0)},{old_count} "
             f"+{section.new + (new_count > 0)},{new_count} @@\n"
         )
         for line in section.lines:
             sign = " " if line.kind == "=" else line.kind
             end = "" if line.text.endswith("\n") else "\n\\ No newline at end of file\n"
-            pieces.append(f"{sign}{line.text}{end}")
-    return "".join(pieces)
+            stored.add(sign, line.text, end)
+    # What reads patches passes over such a line, as over "No newline at end of file".
+    return stored.text("\\ {} of the patch left out\n")
+
+
+class _Stored:
+    """A text as it is stored: of a very large one only the beginning."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._bytes = 0
+        self._left_out_bytes = 0
+
+    def add(self, *pieces: str) -> None:
+        for piece in map(well_formed, pieces):
+            size = utf8_length(piece)
+            room = 0 if self._left_out_bytes else _MAX_STORED_BYTES - self._bytes
+            if size > room:
+                # Each character has a byte at least.
+                piece = piece[:room].encode()[:room].decode("utf-8", "ignore")
+                self._left_out_bytes += size - utf8_length(piece)
+            if piece:
+                self._pieces.append(piece)
+                self._bytes += size
+
+    def text(self, marker: str) -> str:
+        """All of it, or the beginning and a line made of `marker` and the size of the rest."""
+        text = "".join(self._pieces)
+        if not self._left_out_bytes:
+            return text
+        line_end = "" if text.endswith("\n") else "\n"
+        return f"{text}{line_end}{marker.format(format_size(self._left_out_bytes))}"

@@ -20,7 +20,14 @@ from pi_tools.operations import (
     WriteOperations,
 )
 from pi_tools.read import create_read_tool
-from pi_tools.search_operations import FindOperations, GrepOperations, LsOperations
+from pi_tools.search_operations import (
+    FindOperations,
+    GrepOperations,
+    ListsDirectories,
+    LsOperations,
+    SearchesContents,
+    SearchesNames,
+)
 from pi_tools.search_program import SearchEngine
 from pi_tools.write import create_write_tool
 
@@ -86,7 +93,7 @@ class BashToolOptions(TypedDict, total=False):
 class GrepToolOptions(TypedDict, total=False):
     """The keyword options of `create_grep_tool`."""
 
-    operations: GrepOperations | None
+    operations: GrepOperations | SearchesContents | None
     bin_dir: str | os.PathLike[str] | None
     engine: SearchEngine
 
@@ -94,7 +101,7 @@ class GrepToolOptions(TypedDict, total=False):
 class FindToolOptions(TypedDict, total=False):
     """The keyword options of `create_find_tool`."""
 
-    operations: FindOperations | None
+    operations: FindOperations | SearchesNames | None
     bin_dir: str | os.PathLike[str] | None
     engine: SearchEngine
 
@@ -102,7 +109,7 @@ class FindToolOptions(TypedDict, total=False):
 class LsToolOptions(TypedDict, total=False):
     """The keyword options of `create_ls_tool`."""
 
-    operations: LsOperations | None
+    operations: LsOperations | ListsDirectories | None
 
 
 class ToolOptions(TypedDict, total=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -11,12 +12,12 @@ from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
 from pi_ai import AbortError, JsonObject, abort_scope
 from pi_tools.arguments import read_arguments
 from pi_tools.encoding import well_formed
-from pi_tools.fd import FdFlags, NameReader, name_search_command
-from pi_tools.line_report import LineReport, result_limit, shown_path
+from pi_tools.line_report import LineReport, end_notices, result_limit, shown_path
+from pi_tools.local_search import LocalSearchOperations
 from pi_tools.os_errors import tool_errors
 from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
-from pi_tools.search_operations import FindOperations, LocalSearchOperations
-from pi_tools.search_program import SearchEngine, program_argument, run_search_program
+from pi_tools.search_operations import FindOperations, SearchesNames
+from pi_tools.search_program import SearchEngine, program_argument
 from pi_tools.truncate import DEFAULT_MAX_BYTES
 
 __all__ = ("create_find_tool",)
@@ -54,22 +55,18 @@ _PARAMETERS: JsonObject = {
 def create_find_tool(
     cwd: str | os.PathLike[str],
     *,
-    operations: FindOperations | None = None,
+    operations: FindOperations | SearchesNames | None = None,
     bin_dir: str | os.PathLike[str] | None = None,
     engine: SearchEngine = "auto",
 ) -> AgentTool:
     """The `find` tool for paths relative to `cwd`.
 
-    `operations` find in place of the programs here. `bin_dir` is where fd is looked for first.
-    `engine` says who may search: see `SearchEngine`.
+    `operations` find in place of the programs here; without them `bin_dir` is where fd is looked
+    for first, and `engine` says who may search: see `SearchEngine`.
     """
-    tool = _FindTool(
-        cwd=absolute_cwd(cwd),
-        operations=operations,
-        bin_dir=None if bin_dir is None else absolute_cwd(bin_dir),
-        engine=engine,
-        flags=FdFlags(),
-    )
+    if operations is None:
+        operations = LocalSearchOperations(bin_dir=bin_dir, engine=engine)
+    tool = _FindTool(cwd=absolute_cwd(cwd), operations=operations)
     return AgentTool(
         name="find",
         description=_DESCRIPTION,
@@ -87,10 +84,7 @@ class _Arguments(msgspec.Struct):
 
 class _FindTool(Struct, frozen=True, kw_only=True):
     cwd: str
-    operations: FindOperations | None
-    bin_dir: str | None
-    engine: SearchEngine
-    flags: FdFlags
+    operations: FindOperations | SearchesNames
 
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
@@ -99,45 +93,25 @@ class _FindTool(Struct, frozen=True, kw_only=True):
             with abort_scope(ctx.signal), tool_errors():
                 cwd = working_directory(ctx.host_cwd, self.cwd)
                 directory = resolve_to_cwd(request.path or "", cwd)
-                if self.operations is None:
-                    return await self._run(request.pattern, directory, limit)
+                if isinstance(self.operations, SearchesNames):
+                    return await _search(self.operations, request.pattern, directory, limit)
                 return await _glob(self.operations, request.pattern, directory, limit)
         except AbortError:
             raise ToolError("Operation aborted") from None
 
-    async def _run(self, pattern: str, directory: str, limit: int) -> ToolResult:
-        """What fd, or the Python search, finds."""
-        await _check_directory(directory)
-        command = await name_search_command(
-            program_argument("pattern", pattern),
-            directory,
-            limit=limit + 1,
-            engine=self.engine,
-            bin_dir=self.bin_dir,
-            flags=self.flags,
-        )
-        found = _Found(limit)
-        reader = NameReader(directory)
 
-        def take(data: bytes) -> bool:
-            return all(found.take(path) for path in reader.feed(data))
-
-        end = await run_search_program(command, cwd=directory, take=take)
-        if end.exit_code and not found.count and (end.errors or end.exit_code != 1):
-            raise ToolError(end.errors or f"{command.name} exited with code {end.exit_code}")
-        return found.result(
-            f"{limit} results limit reached. Use limit={2 * limit} for more, or refine pattern",
-            missed=end.errors if end.exit_code else "",
-        )
-
-
-async def _check_directory(directory: str) -> None:
-    try:
-        is_directory = await LocalSearchOperations().is_directory(directory)
-    except ToolError as error:
-        raise ToolError(f"Path not found: {well_formed(directory)}") from error
-    if not is_directory:
-        raise ToolError(f"Not a directory: {well_formed(directory)}")
+async def _search(
+    operations: SearchesNames, pattern: str, directory: str, limit: int
+) -> ToolResult:
+    found = _Found(limit)
+    pattern = program_argument("pattern", pattern)
+    end = await operations.search_names(pattern, directory, limit=limit + 1, take=found.take)
+    if end.failure and not found.count:
+        raise ToolError(end.failure)
+    return found.result(
+        f"{limit} results limit reached. Use limit={2 * limit} for more, or refine pattern",
+        after=end_notices(end),
+    )
 
 
 async def _glob(operations: FindOperations, pattern: str, directory: str, limit: int) -> ToolResult:
@@ -167,16 +141,13 @@ class _Found:
         self._report.add(path)
         return True
 
-    def result(self, limit_notice: str, missed: str = "") -> ToolResult:
-        """The answer; `missed` is what could not be searched."""
+    def result(self, limit_notice: str, after: Sequence[str] = ()) -> ToolResult:
+        """The answer; `after` is what else is to be known."""
         if not self.count:
             return ToolResult.text("No files found matching pattern")
         more = self.count > self._limit
         details: JsonObject = {"resultLimitReached": self._limit} if more else {}
-        after = (f"Not everything could be searched: {missed.partition(chr(10))[0]}",)
-        return self._report.result(
-            details, before=(limit_notice,) if more else (), after=after if missed else ()
-        )
+        return self._report.result(details, before=(limit_notice,) if more else (), after=after)
 
 
 def _relative(path: str, directory: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 
 import msgspec
 from msgspec import Struct
@@ -13,14 +12,19 @@ from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
 from pi_ai import AbortError, JsonObject, abort_scope
 from pi_tools.arguments import read_arguments
 from pi_tools.encoding import well_formed
-from pi_tools.line_report import LineReport, result_limit, shown_path
-from pi_tools.match_lines import FoundLine, MatchReader
+from pi_tools.line_report import LineReport, end_notices, result_limit
+from pi_tools.local_search import LocalSearchOperations
+from pi_tools.os_errors import tool_errors
 from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
-from pi_tools.ripgrep import ContentSearch, content_search_command
-from pi_tools.search_operations import GrepOperations, LocalSearchOperations
-from pi_tools.search_program import SearchEngine, program_argument, run_search_program
+from pi_tools.search_operations import (
+    ContentSearch,
+    FoundLine,
+    GrepOperations,
+    SearchEnd,
+    SearchesContents,
+)
+from pi_tools.search_program import SearchEngine, program_argument
 from pi_tools.truncate import DEFAULT_MAX_BYTES, truncate_line
-from pi_tools.uninterrupted import in_thread
 
 __all__ = ("create_grep_tool",)
 
@@ -73,21 +77,20 @@ _PARAMETERS: JsonObject = {
 def create_grep_tool(
     cwd: str | os.PathLike[str],
     *,
-    operations: GrepOperations | None = None,
+    operations: GrepOperations | SearchesContents | None = None,
     bin_dir: str | os.PathLike[str] | None = None,
     engine: SearchEngine = "auto",
 ) -> AgentTool:
     """The `grep` tool for paths relative to `cwd`.
 
-    `bin_dir` is where ripgrep is looked for first. `engine` says who may search: see
-    `SearchEngine`.
+    `operations` that search do so in place of the programs here. Otherwise `bin_dir` is where
+    ripgrep is looked for first, and `engine` says who may search: see `SearchEngine`.
     """
-    tool = _GrepTool(
-        cwd=absolute_cwd(cwd),
-        operations=LocalSearchOperations() if operations is None else operations,
-        bin_dir=None if bin_dir is None else absolute_cwd(bin_dir),
-        engine=engine,
-    )
+    local = LocalSearchOperations(bin_dir=bin_dir, engine=engine)
+    if isinstance(operations, SearchesContents):
+        tool = _GrepTool(cwd=absolute_cwd(cwd), searches=operations, looks=None)
+    else:
+        tool = _GrepTool(cwd=absolute_cwd(cwd), searches=local, looks=operations)
     return AgentTool(
         name="grep",
         description=_DESCRIPTION,
@@ -109,75 +112,53 @@ class _Arguments(msgspec.Struct, rename="camel"):
 
 class _GrepTool(Struct, frozen=True, kw_only=True):
     cwd: str
-    operations: GrepOperations
-    bin_dir: str | None
-    engine: SearchEngine
+    searches: SearchesContents
+    looks: GrepOperations | None
+    """Asked whether the path is there before `searches` is."""
 
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
         try:
-            with abort_scope(ctx.signal):
+            with abort_scope(ctx.signal), tool_errors():
                 return await self._search(request, working_directory(ctx.host_cwd, self.cwd))
         except AbortError:
             raise ToolError("Operation aborted") from None
 
     async def _search(self, request: _Arguments, cwd: str) -> ToolResult:
         path = resolve_to_cwd(request.path or "", cwd)
-        file = None if await self._is_directory(path) else path
-        directory = path if file is None else os.path.dirname(file)
-        context = _context_lines(request.context)
-        command = await content_search_command(
-            ContentSearch(
-                pattern=program_argument("pattern", request.pattern),
-                file=file,
-                glob=_rooted_glob(program_argument("glob", request.glob or "")),
-                ignore_case=bool(request.ignore_case),
-                literal=bool(request.literal),
-                context=context,
-            ),
-            engine=self.engine,
-            bin_dir=self.bin_dir,
+        if self.looks is not None:
+            try:
+                await self.looks.is_directory(path)
+            except Exception as error:
+                raise ToolError(f"Path not found: {well_formed(path)}") from error
+        search = ContentSearch(
+            pattern=program_argument("pattern", request.pattern),
+            glob=_rooted_glob(program_argument("glob", request.glob or "")),
+            ignore_case=bool(request.ignore_case),
+            literal=bool(request.literal),
+            context=_context_lines(request.context),
         )
-        matches = _Matches(
-            limit=result_limit(request.limit, _DEFAULT_LIMIT),
-            context=context,
-            name=None if file is None else os.path.basename(file),
-        )
-        end = await run_search_program(command, cwd=directory, take=matches.take)
-        if end.exit_code not in (0, 1) and not matches.count:
-            raise ToolError(end.errors or f"{command.name} exited with code {end.exit_code}")
-        return matches.result(end.errors if end.exit_code else "")
-
-    async def _is_directory(self, path: str) -> bool:
-        """Whether `path` is one; else it is a regular file. Raises ToolError."""
-        try:
-            is_directory = await self.operations.is_directory(path)
-        except Exception as error:
-            raise ToolError(f"Path not found: {well_formed(path)}") from error
-        if not is_directory:
-            await in_thread(_check_file, path)
-        return is_directory
+        matches = _Matches(result_limit(request.limit, _DEFAULT_LIMIT), search.context)
+        end = await self.searches.search_contents(path, search, take=matches.take)
+        if end.failure and not matches.count:
+            raise ToolError(end.failure)
+        return matches.result(end)
 
 
 class _Matches:
-    """Takes a program's output and makes the answer of it, until there is enough."""
+    """Makes the answer of the lines that are found, until there is enough."""
 
-    def __init__(self, *, limit: int, context: int, name: str | None) -> None:
+    def __init__(self, limit: int, context: int) -> None:
         self.count = 0
         self._limit = limit
         self._context = context
-        self._name = None if name is None else shown_path(name)
-        self._reader = MatchReader()
         self._report = LineReport()
         self._last: FoundLine | None = None
         self._more = False
         self._lines_cut = False
 
-    def take(self, data: bytes) -> bool:
-        """Take a piece of output. False if no more is needed."""
-        return all(self._take(line) for line in self._reader.feed(data))
-
-    def _take(self, line: FoundLine) -> bool:
+    def take(self, line: FoundLine) -> bool:
+        """Take a line. False if no more is needed."""
         last = self._last
         if last is None:
             self._show(line, is_match=line.is_match)
@@ -197,11 +178,10 @@ class _Matches:
         text = truncate_line(line.text, _MAX_LINE_CHARACTERS)
         self._lines_cut |= text is not line.text
         sign = ":" if is_match else "-"
-        path = line.path if self._name is None else self._name
-        self._report.add(f"{path}{sign}{line.number}{sign} {text}")
+        self._report.add(f"{line.path}{sign}{line.number}{sign} {text}")
 
-    def result(self, missed: str) -> ToolResult:
-        """The answer; `missed` is what the program could not search."""
+    def result(self, end: SearchEnd) -> ToolResult:
+        """The answer, with what is to be known of the search's `end`."""
         if not self.count:
             return ToolResult.text("No matches found")
         details: JsonObject = {}
@@ -219,19 +199,8 @@ class _Matches:
                 f"Some lines truncated to {_MAX_LINE_CHARACTERS} chars. "
                 "Use read tool to see full lines"
             )
-        if missed:
-            after.append(f"Not everything could be searched: {missed.partition(chr(10))[0]}")
+        after += end_notices(end)
         return self._report.result(details, before=before, after=after)
-
-
-def _check_file(path: str) -> None:
-    """Raise ToolError for what is missing, and for pipes and devices, which may never end."""
-    try:
-        regular = stat.S_ISREG(os.stat(path).st_mode)
-    except OSError as error:
-        raise ToolError(f"Path not found: {well_formed(path)}") from error
-    if not regular:
-        raise ToolError(f"Not a regular file: {well_formed(path)}")
 
 
 def _rooted_glob(glob: str) -> str | None:

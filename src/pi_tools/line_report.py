@@ -11,9 +11,10 @@ from pi_agent.types import ToolResult
 from pi_ai import JsonObject, TextContent
 from pi_tools.arguments import whole_number
 from pi_tools.encoding import well_formed
+from pi_tools.search_operations import SearchEnd
 from pi_tools.truncate import DEFAULT_MAX_BYTES, format_size, truncate_head_prefix
 
-__all__ = ("LineReport", "result_limit", "shown_path")
+__all__ = ("LineReport", "end_notices", "result_limit", "shown_path")
 
 _NO_LINE_LIMIT = 2**53 - 1
 """The largest whole number that every JSON reader keeps."""
@@ -27,6 +28,17 @@ def result_limit(limit: float | None, default: int) -> int:
 def shown_path(path: str) -> str:
     """A path on one line of valid text: odd bytes as U+FFFD, line breaks as `\\n` and `\\r`."""
     return well_formed(path).replace("\n", "\\n").replace("\r", "\\r")
+
+
+def end_notices(end: SearchEnd) -> list[str]:
+    """What results come with: that something could not be searched, and the search's own note."""
+    notices: list[str] = []
+    if end.failure:
+        reason = shown_path(end.failure.partition("\n")[0])
+        notices.append(f"Not everything could be searched: {reason}")
+    if end.note:
+        notices.append(end.note)
+    return notices
 
 
 class LineReport:

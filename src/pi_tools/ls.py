@@ -12,9 +12,10 @@ from pi_ai import AbortError, JsonObject, abort_scope
 from pi_tools.arguments import read_arguments
 from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, result_limit, shown_path
-from pi_tools.os_errors import tool_errors
+from pi_tools.local_search import LocalSearchOperations
+from pi_tools.os_errors import FileSystemError, tool_errors
 from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
-from pi_tools.search_operations import LocalSearchOperations, LsOperations
+from pi_tools.search_operations import DirectoryEntry, ListsDirectories, LsOperations
 from pi_tools.truncate import DEFAULT_MAX_BYTES
 
 __all__ = ("create_ls_tool",)
@@ -41,7 +42,7 @@ _PARAMETERS: JsonObject = {
 
 
 def create_ls_tool(
-    cwd: str | os.PathLike[str], *, operations: LsOperations | None = None
+    cwd: str | os.PathLike[str], *, operations: LsOperations | ListsDirectories | None = None
 ) -> AgentTool:
     """The `ls` tool for paths relative to `cwd`."""
     tool = _LsTool(
@@ -64,7 +65,7 @@ class _Arguments(msgspec.Struct):
 
 class _LsTool(Struct, frozen=True, kw_only=True):
     cwd: str
-    operations: LsOperations
+    operations: LsOperations | ListsDirectories
 
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
@@ -78,27 +79,48 @@ class _LsTool(Struct, frozen=True, kw_only=True):
 
     async def _list(self, directory: str, limit: int) -> ToolResult:
         report = LineReport()
-        for name in await self._names(directory):
+        entries = await _entries(self.operations, directory)
+        for entry in sorted(entries, key=lambda entry: (entry.name.lower(), entry.name)):
             if report.lines == limit:
                 return report.result(
                     {"entryLimitReached": limit},
                     before=(f"{limit} entries limit reached. Use limit={2 * limit} for more",),
                 )
-            try:
-                is_directory = await self.operations.is_directory(os.path.join(directory, name))
-            except Exception:  # noqa: BLE001
-                continue  # A broken link, or gone since.
-            report.add(shown_path(name) + ("/" if is_directory else ""))
+            is_directory = entry.is_directory
+            if is_directory is None and not isinstance(self.operations, ListsDirectories):
+                is_directory = await _is_directory(
+                    self.operations, os.path.join(directory, entry.name)
+                )
+            if is_directory is not None:
+                report.add(shown_path(entry.name) + ("/" if is_directory else ""))
         return report.result({}) if report.lines else ToolResult.text("(empty directory)")
 
-    async def _names(self, directory: str) -> list[str]:
-        """The entries, sorted. Raises ToolError."""
-        if not await self.operations.exists(directory):
-            raise ToolError(f"Path not found: {well_formed(directory)}")
-        if not await self.operations.is_directory(directory):
-            raise ToolError(f"Not a directory: {well_formed(directory)}")
+
+async def _entries(
+    operations: LsOperations | ListsDirectories, directory: str
+) -> list[DirectoryEntry]:
+    """The entries, of which plain `LsOperations` know the names only. Raises ToolError."""
+    if isinstance(operations, ListsDirectories):
         try:
-            names = await self.operations.readdir(directory)
-        except Exception as error:
+            return await operations.list_directory(directory)
+        except FileSystemError as error:
+            if error.code == "ENOENT":
+                raise ToolError(f"Path not found: {well_formed(directory)}") from error
+            if error.code == "ENOTDIR":
+                raise ToolError(f"Not a directory: {well_formed(directory)}") from error
             raise ToolError(f"Cannot read directory: {error}") from error
-        return sorted(names, key=lambda name: (name.lower(), name))
+    if not await operations.exists(directory):
+        raise ToolError(f"Path not found: {well_formed(directory)}")
+    if not await operations.is_directory(directory):
+        raise ToolError(f"Not a directory: {well_formed(directory)}")
+    try:
+        return [DirectoryEntry(name, None) for name in await operations.readdir(directory)]
+    except Exception as error:
+        raise ToolError(f"Cannot read directory: {error}") from error
+
+
+async def _is_directory(operations: LsOperations, path: str) -> bool | None:
+    try:
+        return await operations.is_directory(path)
+    except Exception:  # noqa: BLE001
+        return None  # A broken link, or gone since.

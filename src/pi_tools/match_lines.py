@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pi_agent.types import ToolError
 from pi_tools.line_report import shown_path
+from pi_tools.search_operations import FoundLine
 
-__all__ = ("FoundLine", "MatchReader")
+__all__ = ("MatchReader",)
 
 _HEAD = re.compile(rb"([^\0]*)\0(\d+)([:-])")
 # ripgrep says so between the lines it found, and begins no record with it.
@@ -22,22 +22,11 @@ _MAX_HEAD_BYTES = 64 * 1024
 _KEPT_LINE_BYTES = 4096
 
 
-class FoundLine(NamedTuple):
-    """A line of a file, from its beginning: one that matches, or one near it.
-
-    `path` is as the model reads it, relative to the directory searched.
-    """
-
-    path: str
-    number: int
-    is_match: bool
-    text: str
-
-
 class MatchReader:
-    """Takes the output piece by piece."""
+    """Takes the output piece by piece. `name` is shown in place of the path of a single file."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str | None = None) -> None:
+        self._name = name
         self._rest: bytes = b""
         self._in_skipped_line = False
         self._path = b""
@@ -71,7 +60,7 @@ class MatchReader:
         path, number, sign = head.groups()
         if path != self._path:
             self._path = path
-            self._shown_path = _shown(path)
+            self._shown_path = _shown(path) if self._name is None else self._name
         return FoundLine(
             self._shown_path,
             int(number),

@@ -7,17 +7,17 @@ Source: tools spec, sections 4 to 7.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import math
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from pi_agent.types import ToolError
 from pi_ai import AbortSignal
 from pi_tools.file_page import FilePage
+from pi_tools.file_reader import FileReader, check_kind
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
 from pi_tools.os_errors import file_system_errors
 from pi_tools.process import CommandAbortedError, OnData, run_process
@@ -36,10 +36,10 @@ __all__ = (
     "ReadOperations",
     "StreamsFiles",
     "WriteOperations",
+    "check_timeout",
+    "missing_directory",
 )
 
-_CHUNK_BYTES = 256 * 1024
-_POLL_SECONDS = 0.05
 _MAX_TIMEOUT_SECONDS = 2147483.647
 # So that opening a pipe or a device never blocks a thread for good.
 _OPEN_FLAGS = (
@@ -211,16 +211,12 @@ class LocalFileOperations:
         return await in_thread(self._file_size, path)
 
     async def create_read_stream(self, path: str, signal: AbortSignal) -> AsyncIterator[bytes]:
-        """A regular file up to the size it has now; anything else to its end."""
-        reader = _Reader(path, self._open)
+        """A regular file up to the size it has now."""
+        reader = FileReader(path, self._open_regular)
         try:
             while not reader.at_end:
-                data = await in_thread(reader.read)
-                if data:
+                if data := await in_thread(reader.read):
                     yield data
-                elif not reader.at_end:
-                    # A pipe whose writer is not done.
-                    await asyncio.sleep(_POLL_SECONDS)
         finally:
             reader.close()
 
@@ -256,14 +252,30 @@ class LocalFileOperations:
             if not self._permitted(path, self._mode):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
+    def _open_regular(self, path: str, flags: int) -> int:
+        """A descriptor of a file, or of a directory, which fails later in the usual words.
+
+        Raises ToolError for what may never answer, or has no end, such as a pipe or /dev/zero.
+        It is looked at before, since opening a pipe or a device can be noticed, and after.
+        """
+        try:
+            check_kind(self._stat(path), path)
+        except FileNotFoundError:
+            if not flags & os.O_CREAT:
+                raise
+        descriptor = self._open(path, flags | _OPEN_FLAGS)
+        try:
+            check_kind(os.fstat(descriptor), path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
     def _read_file(self, path: str) -> bytes:
         with file_system_errors("open", path):
-            descriptor = self._open(path, os.O_RDONLY | _OPEN_FLAGS)
+            descriptor = self._open_regular(path, os.O_RDONLY)
         with file_system_errors("read"):
             try:
-                # What has no end, such as /dev/zero, cannot be had whole.
-                if stat.S_IFMT(os.fstat(descriptor).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-                    raise ToolError(f"Not a regular file: {path}")
                 with open(descriptor, "rb", buffering=0, closefd=False) as file:
                     return file.read()
             finally:
@@ -273,7 +285,7 @@ class LocalFileOperations:
         with file_system_errors("open", path):
             if not stat.S_ISREG(self._stat(path).st_mode):
                 return None
-        reader = _Reader(path, self._open)
+        reader = FileReader(path, self._open_regular)
         try:
             return image_mime_type(reader.read(SNIFF_BYTES))
         finally:
@@ -290,7 +302,7 @@ class LocalFileOperations:
 
     def _write_file(self, path: str, data: bytes) -> None:
         with file_system_errors("open", path):
-            descriptor = self._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN_FLAGS)
+            descriptor = self._open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             view = memoryview(data)
             with file_system_errors("write"):
@@ -353,44 +365,3 @@ def _check_directory(cwd: str) -> None:
 def missing_directory(cwd: str) -> ToolError:
     """The error for a command whose working directory does not exist."""
     return ToolError(f"Working directory does not exist: {cwd}\nCannot execute bash commands.")
-
-
-class _Reader:
-    """A file, opened by the first `read`. Close it in the end."""
-
-    def __init__(self, path: str, opener: Callable[[str, int], int]) -> None:
-        self.at_end = False
-        self._path = path
-        self._opener = opener
-        self._descriptor: int | None = None
-        self._left: int | None = None
-
-    def read(self, size: int = _CHUNK_BYTES) -> bytes:
-        """The next piece; b"" at the end, or if there is nothing yet. Blocks."""
-        if self._descriptor is None:
-            self._descriptor = self._open()
-        if self._left is not None:
-            size = min(size, self._left)
-        with file_system_errors("read"):
-            try:
-                data = os.read(self._descriptor, size)
-            except BlockingIOError:
-                return b""
-        if self._left is not None:
-            self._left -= len(data)
-        self.at_end = not data or self._left == 0
-        return data
-
-    def _open(self) -> int:
-        with file_system_errors("open", self._path):
-            descriptor = self._opener(self._path, os.O_RDONLY | _OPEN_FLAGS)
-            info = os.fstat(descriptor)
-        # A file in /proc says 0 and has content all the same.
-        if stat.S_ISREG(info.st_mode) and info.st_size:
-            self._left = info.st_size
-        return descriptor
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

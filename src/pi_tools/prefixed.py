@@ -8,6 +8,7 @@ from pi_tools.factory import ToolOptions
 from pi_tools.prefix import CommandPrefix
 from pi_tools.prefixed_bash import PrefixedBashOperations
 from pi_tools.prefixed_files import PrefixedFileOperations
+from pi_tools.prefixed_search import PrefixedSearchOperations
 
 __all__ = ("over_prefix",)
 
@@ -19,14 +20,18 @@ def over_prefix(
 
     `argv` are the words before a program that run it there: `["docker", "exec", "-i", "box"]`.
     `shell_string` is for a prefix that hands one line to a shell there: `["ssh", "host"]`.
-    `timeout` is how many seconds one access to a file may take. There has to be a POSIX `sh` with
-    the usual programs, and standard input has to go through. Raises ValueError for a prefix
-    that is empty or no sequence of words.
+    `timeout` is how many seconds one access to a file, or one search, may take. There has to be a
+    POSIX `sh` with the usual programs, and standard input has to go through. Raises ValueError for
+    a prefix that is empty or no sequence of words.
     """
     prefix = CommandPrefix(argv, shell_string)
+    searches = PrefixedSearchOperations(prefix, timeout=timeout)
     return {
         "read": {"operations": PrefixedFileOperations(prefix, timeout=timeout)},
         "bash": {"operations": PrefixedBashOperations(prefix), "bin_dir": None},
         "edit": {"operations": PrefixedFileOperations(prefix, writable=True, timeout=timeout)},
         "write": {"operations": PrefixedFileOperations(prefix, timeout=timeout)},
+        "grep": {"operations": searches},
+        "find": {"operations": searches},
+        "ls": {"operations": searches},
     }

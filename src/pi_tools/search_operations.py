@@ -1,28 +1,88 @@
-"""The search tools' way to the outside: protocols to replace, and the local file system.
+"""The search tools' way to the outside: protocols to replace, and what they hand over.
 
-All paths are absolute. A method may raise anything; the error's text reaches the model. What
-searches files' contents is always a program of this machine: see ripgrep.py.
+All paths are absolute. A method may raise anything; the error's text reaches the model.
 Source: tools spec, sections 8 to 10.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from pi_tools.os_errors import file_system_errors
-from pi_tools.uninterrupted import in_thread
+from msgspec import Struct
 
-__all__ = ("FindOperations", "GrepOperations", "LocalSearchOperations", "LsOperations")
+__all__ = (
+    "ContentSearch",
+    "DirectoryEntry",
+    "FindOperations",
+    "FoundLine",
+    "GrepOperations",
+    "ListsDirectories",
+    "LsOperations",
+    "SearchEnd",
+    "SearchOperations",
+    "SearchesContents",
+    "SearchesNames",
+)
+
+
+class ContentSearch(Struct, frozen=True, kw_only=True):
+    """What to look for in files. `context` is in lines; `glob` chooses files of a directory."""
+
+    pattern: str
+    glob: str | None = None
+    ignore_case: bool = False
+    literal: bool = False
+    context: int = 0
+
+
+class FoundLine(NamedTuple):
+    """A line of a file, from its beginning: one that matches, or one near it.
+
+    `path` is as the model reads it, relative to the directory searched, or a file's name.
+    """
+
+    path: str
+    number: int
+    is_match: bool
+    text: str
+
+
+class SearchEnd(NamedTuple):
+    """How a search ended: why something could not be searched, and what else is to be known."""
+
+    failure: str = ""
+    note: str = ""
+
+
+class DirectoryEntry(NamedTuple):
+    """A name in a directory. `is_directory`, links followed, is None for a broken link."""
+
+    name: str
+    is_directory: bool | None
+    is_link: bool = False
 
 
 class GrepOperations(Protocol):
-    """What `grep` needs."""
+    """What `grep` needs. See also `SearchesContents`."""
 
     async def is_directory(self, path: str) -> bool:
         """Whether it is one, links followed. Raises if there is nothing of that name."""
+        ...
+
+
+@runtime_checkable
+class SearchesContents(Protocol):
+    """Optional for `grep`; without it a program of this machine searches."""
+
+    async def search_contents(
+        self, path: str, search: ContentSearch, *, take: Callable[[FoundLine], bool]
+    ) -> SearchEnd:
+        """Give `take` the lines that match in a file or below a directory, until it says False.
+
+        Their paths are relative to the directory, or the file's name. Raises ToolError if the
+        search cannot begin.
+        """
         ...
 
 
@@ -41,8 +101,23 @@ class FindOperations(Protocol):
         ...
 
 
+@runtime_checkable
+class SearchesNames(Protocol):
+    """Finds files for `find` too, and tells what it could not search."""
+
+    async def search_names(
+        self, pattern: str, directory: str, *, limit: int, take: Callable[[str], bool]
+    ) -> SearchEnd:
+        """Give `take` at most `limit` matching paths below `directory`, until it says False.
+
+        They are relative, as the model reads them; directories end with `/`. Raises ToolError if
+        the search cannot begin.
+        """
+        ...
+
+
 class LsOperations(Protocol):
-    """What `ls` needs."""
+    """What `ls` needs. See also `ListsDirectories`."""
 
     async def exists(self, path: str) -> bool:
         """Whether there is anything of that name, links followed."""
@@ -57,27 +132,39 @@ class LsOperations(Protocol):
         ...
 
 
-class LocalSearchOperations:
-    """Directories of this machine: `GrepOperations` and `LsOperations`."""
+@runtime_checkable
+class ListsDirectories(Protocol):
+    """Enough for `ls`, in one call."""
 
-    async def exists(self, path: str) -> bool:
-        """Whether there is anything of that name, links followed."""
-        return await in_thread(os.path.exists, path)
+    async def list_directory(self, path: str) -> list[DirectoryEntry]:
+        """A directory's entries, in any order.
 
-    async def is_directory(self, path: str) -> bool:
-        """Whether it is one. Raises FileSystemError if it is missing or cannot be looked at."""
-        return await in_thread(_is_directory, path)
-
-    async def readdir(self, path: str) -> list[str]:
-        """The names in a directory. Raises FileSystemError if it cannot be read."""
-        return await in_thread(_readdir, path)
+        Raises FileSystemError: ENOENT if there is nothing of that name, ENOTDIR if it is no
+        directory, another code if it cannot be read.
+        """
+        ...
 
 
-def _is_directory(path: str) -> bool:
-    with file_system_errors("stat", path):
-        return stat.S_ISDIR(os.stat(path).st_mode)
+@runtime_checkable
+class SearchOperations(Protocol):
+    """All that grep, find and ls can use, in one: the local, prefixed and confined ones."""
 
+    async def search_contents(
+        self, path: str, search: ContentSearch, *, take: Callable[[FoundLine], bool]
+    ) -> SearchEnd:
+        """See `SearchesContents`."""
+        ...
 
-def _readdir(path: str) -> list[str]:
-    with file_system_errors("scandir", path):
-        return os.listdir(path)
+    async def search_names(
+        self, pattern: str, directory: str, *, limit: int, take: Callable[[str], bool]
+    ) -> SearchEnd:
+        """See `SearchesNames`."""
+        ...
+
+    async def list_directory(self, path: str) -> list[DirectoryEntry]:
+        """See `ListsDirectories`."""
+        ...
+
+    async def real_path(self, path: str) -> str:
+        """`path` with every link in it resolved; it need not exist."""
+        ...

@@ -16,6 +16,7 @@ __all__ = (
     "DEFAULT_MAX_BYTES",
     "DEFAULT_MAX_LINES",
     "TruncationResult",
+    "count_lines",
     "format_size",
     "truncate_head",
     "truncate_head_prefix",

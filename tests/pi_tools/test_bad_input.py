@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pi_agent.types import AgentTool, ToolError
-from pi_tools import create_coding_tools
+from pi_tools import confined_to, create_coding_tools, over_prefix
 from support.places import bound_by_permissions, make_socket
 
 if TYPE_CHECKING:
@@ -20,21 +20,20 @@ NOT_FOUND = (
     "Could not find the exact text in {path}. "
     "The old text must match exactly including all whitespace and newlines."
 )
-BINARY = "[Binary file (unknown type): content not shown. Use bash with a program for this type.]"
 LARGE = "[Line 1 is 47.7MB, exceeds 50.0KB limit. Use bash: sed -n '1p' large | head -c 51200]"
 ACCESS = "permission denied, access '{cwd}/secret'"
 EISDIR = "EISDIR: illegal operation on a directory"
-ENXIO = "ENXIO: no such device or address, open '{cwd}/{path}'"
 SPECIAL = "Not a regular file: {cwd}/{path}"
+DEVICE = "Not a regular file: {path}"
 WRITTEN = "Successfully wrote to {path}"
 EDITED = "Successfully replaced 1 block(s) in {path}."
 
 ANSWERS = {
     ("read", "dir"): f"{EISDIR}, read",
-    ("read", "pipe"): "",
-    ("read", "socket"): ENXIO,
-    ("read", "/dev/zero"): BINARY,
-    ("read", "/dev/null"): "",
+    ("read", "pipe"): SPECIAL,
+    ("read", "socket"): SPECIAL,
+    ("read", "/dev/zero"): DEVICE,
+    ("read", "/dev/null"): DEVICE,
     ("read", "secret"): f"EACCES: {ACCESS}",
     ("read", "closed/f"): "EACCES: permission denied, access '{cwd}/closed/f'",
     ("read", "two\nlines"): "old",
@@ -46,8 +45,8 @@ ANSWERS = {
     ("read", "a\0b"): "A path cannot contain a NUL character",
     ("edit", "dir"): f"{EISDIR}, read",
     ("edit", "pipe"): SPECIAL,
-    ("edit", "socket"): ENXIO,
-    ("edit", "/dev/zero"): "Not a regular file: /dev/zero",
+    ("edit", "socket"): SPECIAL,
+    ("edit", "/dev/zero"): DEVICE,
     ("edit", "secret"): "Could not edit file: secret. Error code: EACCES.",
     ("edit", "closed/f"): "Could not edit file: closed/f. Error code: EACCES.",
     ("edit", "two\nlines"): EDITED,
@@ -56,10 +55,10 @@ ANSWERS = {
     ("edit", "empty"): NOT_FOUND,
     ("edit", "a\0b"): "A path cannot contain a NUL character",
     ("write", "dir"): f"{EISDIR}, open '{{cwd}}/dir'",
-    ("write", "pipe"): ENXIO,
-    ("write", "socket"): ENXIO,
-    ("write", "/dev/full"): "ENOSPC: no space left on device, write",
-    ("write", "/dev/null"): WRITTEN,
+    ("write", "pipe"): SPECIAL,
+    ("write", "socket"): SPECIAL,
+    ("write", "/dev/full"): DEVICE,
+    ("write", "/dev/null"): DEVICE,
     ("write", "secret"): "EACCES: permission denied, open '{cwd}/secret'",
     ("write", "closed/f"): "EACCES: permission denied, open '{cwd}/closed/f'",
     ("write", "two\nlines"): WRITTEN,
@@ -133,6 +132,27 @@ def test_answer_is_clear(name: str, path: str, calls: Calls, world: Path) -> Non
         shown = answer(calls, tool, arguments)
     (world / "closed").chmod(0o777)
     assert shown == ANSWERS[name, path].replace("{path}", path).replace("{cwd}", str(world))
+
+
+@pytest.mark.parametrize("place", ["here", "confined", "over a prefix"])
+def test_pipe_whose_other_end_is_silent_is_answered_at_once(
+    place: str, calls: Calls, world: Path
+) -> None:
+    options = {
+        "here": None,
+        "confined": confined_to([world]),
+        "over a prefix": over_prefix(["env", "OVER_THERE=yes"]),
+    }[place]
+    end = os.open(world / "pipe", os.O_RDWR)
+    os.write(end, b"old")
+    try:
+        for tool in create_coding_tools(world, options):
+            if tool.name != "bash":
+                shown = answer(calls, tool, {"path": "pipe", **MORE[tool.name]})
+                assert shown == f"Not a regular file: {world}/pipe"
+        assert os.read(end, 9) == b"old"
+    finally:
+        os.close(end)
 
 
 def test_large_line_printed_by_a_command_is_cut(calls: Calls, tmp_path: Path) -> None:

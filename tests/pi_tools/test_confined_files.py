@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import threading
@@ -144,6 +145,9 @@ def test_directory_swapped_for_a_link_leads_nowhere(run: Callable[..., Any], wor
                 done += 1
             except ToolError:
                 refused += 1
+        # Its own descriptors are not to be taken for ones left behind.
+        over.set()
+        await asyncio.to_thread(swapper.join)
         return done, refused
 
     swapper = threading.Thread(target=swap)
@@ -178,7 +182,7 @@ def test_special_files_inside_do_not_hang(calls: Calls, world: Path) -> None:
     root = world / "root"
     make_socket(root, "s")
     read = create_coding_tools(root, confined_to([root]))[0]
-    assert outcome(calls, read, {"path": "s"}).startswith("ENXIO: ")
+    assert outcome(calls, read, {"path": "s"}) == f"Not a regular file: {root}/s"
 
 
 def test_operations_that_cannot_resolve_are_refused(world: Path) -> None:

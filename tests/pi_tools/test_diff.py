@@ -165,3 +165,41 @@ def test_far_away_lines_do_not_matter() -> None:
         patch="--- f\n+++ f\n@@ -47,9 +47,9 @@\n x\n x\n x\n x\n-a\n+b\n y\n y\n y\n y\n",
         first_changed_line=51,
     )
+
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("character", ["x", "€", "\udcff"], ids=ascii)
+def test_stored_texts_of_a_huge_line_are_bounded(character: str, end: str) -> None:
+    """And say how much is left out: the rest of the old line, and the new one."""
+    old = character * 1_200_000 + end
+    details = describe_change("f", old, [Replacement(0, 1, "y")])
+    rest = r"(1\.3|5\.9)MB"
+    for text, marker in (
+        (details.diff, rf"   \.\.\. {rest} of the diff left out"),
+        (details.patch, rf"\\ {rest} of the patch left out\n"),
+    ):
+        assert MEGABYTE - 4 < len(text.encode()) < MEGABYTE + 80
+        last = text.removesuffix("\n").rpartition("\n")[2] + ("\n" if text[-1] == "\n" else "")
+        assert re.fullmatch(marker, last), last
+    assert details.diff.startswith(f"-1 {character if character != chr(0xDCFF) else chr(0xFFFD)}")
+    assert details.first_changed_line == 1
+
+
+def test_stored_texts_of_many_lines_are_cut_once() -> None:
+    old = "".join(f"line {number}\n" for number in range(120_000))
+    details = describe_change("f", old, [Replacement(0, len(old), "new\n")], max_steps=10)
+    lines = details.patch.splitlines()
+    assert lines[2] == "@@ -1,120000 +1,1 @@"
+    assert [line for line in lines if not line.startswith(("-", "@"))][1:] == [lines[-1]]
+    assert re.fullmatch(r"\\ [\d.]+[MK]B of the patch left out", lines[-1])
+    assert len(details.diff) < MEGABYTE + 80
+
+
+def test_texts_of_just_a_megabyte_are_whole() -> None:
+    old = "a" * (MEGABYTE - 200) + "\nb\n"
+    details = describe_change("f", old, [Replacement(len(old) - 2, len(old) - 1, "c")])
+    assert details.diff.endswith("a\n-2 b\n+2 c")
+    assert "left out" not in details.patch

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import pi_tools
 from pi_agent.types import ToolError
 from pi_tools import (
     ToolOptions,
@@ -107,23 +104,3 @@ def test_names_without_a_tool(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)tool") as caught:
         create_tool(name, "/")
     assert str(caught.value) == text
-
-
-def test_exported_names_are_sorted_and_there() -> None:
-    names = pi_tools.__all__
-    constants = [name for name in names if name.isupper()]
-    rest = [name for name in names if not name.isupper()]
-    classes = [name for name in rest if name[0].isupper()]
-    functions = [name for name in rest if name[0].islower()]
-    assert list(names) == [*sorted(constants), *sorted(classes), *sorted(functions)]
-    assert all(hasattr(pi_tools, name) for name in names)
-
-
-def test_import_loads_nothing_heavy() -> None:
-    code = "import sys, pi_tools; print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.split())
-    assert "pi_tools" in loaded
-    assert not loaded & {"PIL", "aiohttp", "jsonschema_rs", "pathspec"}

@@ -94,7 +94,12 @@ def test_the_answer_is_capped_by_bytes(calls: Calls, tmp_path: Path) -> None:
 
 def test_tools_check_67_errors(calls: Calls, tmp_path: Path) -> None:
     write_tree(tmp_path, {"file": ""})
-    for path, reason in (("file", "Not a directory"), ("no", "Path not found")):
+    for path, reason in (
+        ("file", "Not a directory"),
+        ("no", "Path not found"),
+        ("file/x", "Path not found"),
+        ("n" * 300, "Path not found"),
+    ):
         with pytest.raises(ToolError) as caught:
             listing(calls, tmp_path, path=path)
         assert str(caught.value) == f"{reason}: {tmp_path}/{path}"

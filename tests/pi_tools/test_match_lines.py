@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pi_agent.types import ToolError
-from pi_tools.match_lines import FoundLine, MatchReader
+from pi_tools import FoundLine
+from pi_tools.match_lines import MatchReader
 
 OUTPUT = (
     b"./a.txt\0001:one\n"

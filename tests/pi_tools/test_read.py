@@ -249,8 +249,6 @@ def test_binary_stream_is_not_read_on(calls: Calls) -> None:
     text = calls.text(create_read_tool("/r", operations=remote), {"path": "y"})
     assert text.startswith("[Binary file (unknown type): ")
     assert remote.closed
-    size = calls.text(create_read_tool("/dev"), {"path": "zero"})
-    assert size.startswith("[Binary file (unknown type): ")
 
 
 @pytest.mark.parametrize(
@@ -280,28 +278,6 @@ def test_wrong_arguments_are_an_error_for_the_model(calls: Calls, tmp_path: Path
 def test_proc_files_without_a_size_are_read(calls: Calls) -> None:
     if os.path.exists("/proc/self/status"):
         assert "Pid:" in calls.text(create_read_tool("/proc/self"), {"path": "status"})
-
-
-def test_pipe_is_read_to_its_end_and_without_writer_is_empty(
-    calls: Calls, tmp_path: Path, run: Callable[..., Any]
-) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    tool = create_read_tool(tmp_path)
-    assert calls.text(tool, {"path": "pipe"}) == ""
-    end = os.open(tmp_path / "pipe", os.O_RDWR)
-    os.write(end, b"one\n")
-    controller = AbortController()
-
-    async def abort_while_waiting() -> None:
-        asyncio.get_running_loop().call_later(0.1, controller.abort)
-        await calls.start(tool, {"path": "pipe"}, signal=controller.signal)
-
-    try:
-        with pytest.raises(ToolError) as caught:
-            run(abort_while_waiting())
-    finally:
-        os.close(end)
-    assert str(caught.value) == "Operation aborted"
 
 
 def test_read_with_a_set_signal_does_nothing(calls: Calls) -> None:

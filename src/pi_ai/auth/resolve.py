@@ -36,7 +36,7 @@ __all__ = (
 )
 
 _BEARER_VARIABLES = frozenset({"ANTHROPIC_AUTH_TOKEN"})
-_CREDENTIAL_HEADERS = frozenset({"authorization", "cf-aig-authorization", "x-api-key"})
+_CREDENTIAL_HEADERS = frozenset({"api-key", "authorization", "cf-aig-authorization", "x-api-key"})
 _URL_VARIABLES = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
 
 

@@ -1,10 +1,20 @@
-"""Globs as ripgrep and fd read them: `*` and `?` stay within a name, `**` and `{a,b}` work."""
+"""Globs as ripgrep and fd read them: `*` and `?` stay within a name, `**` and `{a,b}` work.
+
+Matching takes time in proportion to the path's length, whatever the glob: what a star took is
+never tried again, since the first place that fits is as good as any later one.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 __all__ = ("GlobError", "GlobFilter", "compile_glob")
+
+_MAX_ALTERNATIVES = 256
+# Tokens that stand for themselves; every other one is the expression of one character.
+_ANY_NAME, _ANY_PATH = "*", "**"
+_OPEN, _COMMA, _CLOSE = "{", "{,", "{}"
 
 
 class GlobError(ValueError):
@@ -14,7 +24,8 @@ class GlobError(ValueError):
 def compile_glob(glob: str, *, ignore_case: bool = False) -> re.Pattern[str]:
     """A pattern for `fullmatch` over a path with `/`. Raises GlobError."""
     flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
-    return re.compile(_Reader(glob).read(), flags)
+    tokens = list(_Reader(glob).tokens())
+    return re.compile("|".join(map(_path_regex, _alternatives(tokens, glob))), flags)
 
 
 class GlobFilter:
@@ -40,20 +51,18 @@ class GlobFilter:
 
 
 class _Reader:
-    """Turns one glob into a regular expression."""
+    """Splits one glob into tokens."""
 
     def __init__(self, glob: str) -> None:
         self._glob = glob
         self._at = 0
         self._depth = 0
 
-    def read(self) -> str:
-        parts: list[str] = []
+    def tokens(self) -> Iterator[str]:
         while self._at < len(self._glob):
-            parts.append(self._next())
+            yield self._next()
         if self._depth:
             raise GlobError(f"{self._glob!r} is no glob: a {{ has no }}")
-        return "".join(parts)
 
     def _next(self) -> str:
         char = self._glob[self._at]
@@ -67,12 +76,12 @@ class _Reader:
                 return self._class()
             case "{":
                 self._depth += 1
-                return "(?:"
+                return _OPEN
             case "}" if self._depth:
                 self._depth -= 1
-                return ")"
+                return _CLOSE
             case "," if self._depth:
-                return "|"
+                return _COMMA
             case "\\":
                 return self._escaped()
             case _:
@@ -82,14 +91,7 @@ class _Reader:
         start = self._at - 1
         while self._glob[self._at : self._at + 1] == "*":
             self._at += 1
-        before = self._glob[start - 1 : start]
-        after = self._glob[self._at : self._at + 1]
-        if self._at - start != 2 or before not in ("", "/") or after not in ("", "/"):
-            return "[^/]*"
-        if not after:
-            return ".*" if not before else ".+"
-        self._at += 1
-        return "(?:.*/)?"
+        return _ANY_PATH if self._at - start == 2 else _ANY_NAME
 
     def _class(self) -> str:
         end = self._glob.find(
@@ -112,3 +114,76 @@ class _Reader:
             raise GlobError(f"{self._glob!r} is no glob: nothing follows the last \\")
         self._at += 1
         return re.escape(self._glob[self._at - 1])
+
+
+def _alternatives(tokens: Sequence[str], glob: str) -> list[list[str]]:
+    """The tokens with each choice of one part of every `{a,b}`."""
+    found: list[list[str]] = [[]]
+    # Of each `{` around the current token: what stood before it, and the parts read so far.
+    around: list[tuple[list[list[str]], list[list[str]]]] = []
+    for token in tokens:
+        match token:
+            case "{":
+                around.append((found, []))
+                found = [[]]
+            case "{,":
+                around[-1][1].extend(found)
+                found = [[]]
+            case "{}":
+                before, parts = around.pop()
+                parts += found
+                if len(before) * len(parts) > _MAX_ALTERNATIVES:
+                    raise GlobError(
+                        f"{glob!r} means more than {_MAX_ALTERNATIVES} globs: use fewer braces"
+                    )
+                found = [[*start, *part] for start in before for part in parts]
+            case _:
+                for each in found:
+                    each.append(token)
+    return found
+
+
+def _path_regex(tokens: Sequence[str]) -> str:
+    segments: list[list[str]] = [[]]
+    for token in tokens:
+        if token == "/":
+            segments.append([])
+        else:
+            segments[-1].append(token)
+    last = len(segments) - 1
+    groups = [""]
+    for index, segment in enumerate(segments):
+        if segment == [_ANY_PATH] and index < last:
+            groups.append("")
+        elif segment == [_ANY_PATH]:
+            # The rest of the path: what is before it is as good at its first place as anywhere.
+            groups.append(".+" if index else ".*")
+            return _join(groups[:-1], closed=True) + groups[-1]
+        else:
+            groups[-1] += _name_regex(segment) + ("/" if index < last else "")
+    return _join(groups, closed=False)
+
+
+def _join(groups: Sequence[str], *, closed: bool) -> str:
+    """The parts between one `**/` and the next; `closed` if the last one, too, has a `**` after."""
+    first, *others = groups
+    regex = first
+    for number, group in enumerate(others, 1):
+        if number < len(others) or closed:
+            regex += f"(?>(?:[^/]*/)*?{group})"
+        else:
+            regex += f"(?:[^/]*/)*{group}"
+    return regex
+
+
+def _name_regex(tokens: Sequence[str]) -> str:
+    runs = [""]
+    for token in tokens:
+        if token in (_ANY_NAME, _ANY_PATH):
+            runs.append("")
+        else:
+            runs[-1] += token
+    first, *others = runs
+    if not others:
+        return first
+    return first + "".join(f"(?>[^/]*?{run})" for run in others[:-1]) + f"[^/]*{others[-1]}"

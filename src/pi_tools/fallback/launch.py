@@ -49,23 +49,9 @@ def grep_command(
     )
 
 
-def find_command(
-    pattern: str,
-    root: str,
-    *,
-    full_path: bool,
-    limit: int,
-    pattern_seconds: float = _PATTERN_SECONDS,
-) -> list[str]:
+def find_command(pattern: str, root: str, *, full_path: bool, limit: int) -> list[str]:
     """Prints what matches below `root`, the directory it is started in, as absolute paths."""
-    return _command(
-        search="find",
-        pattern=pattern,
-        root=root,
-        full_path=full_path,
-        limit=limit,
-        pattern_seconds=pattern_seconds,
-    )
+    return _command(search="find", pattern=pattern, root=root, full_path=full_path, limit=limit)
 
 
 def _command(**request: str | float | None) -> list[str]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from typing import BinaryIO
 
 from pi_tools.fallback.globs import compile_glob
 from pi_tools.fallback.ignore_rules import IgnoreRules
-from pi_tools.fallback.overtime import Overtime
 from pi_tools.fallback.problems import Problems
 from pi_tools.fallback.walk import walk
 
 __all__ = ("search_names",)
-
-# Fewer stars than this cannot make matching one path slow.
-_RISKY_STARS = 4
 
 
 def search_names(
@@ -24,25 +19,21 @@ def search_names(
     *,
     full_path: bool,
     limit: int,
-    pattern_seconds: float,
     out: BinaryIO,
     problems: Problems,
 ) -> bool:
     """Write the absolute paths below `root` that match, each with a NUL; whether there are any.
 
     A pattern without capitals matches both cases, an empty one everything. `root` is the current
-    directory. Raises GlobError and TooSlowError.
+    directory. Raises GlobError.
     """
     glob = compile_glob(pattern or "*", ignore_case=not any(char.isupper() for char in pattern))
-    overtime = Overtime(pattern_seconds) if pattern.count("*") >= _RISKY_STARS else None
     root = root.rstrip("/")
     rules = IgnoreRules.above(os.getcwd(), require_repository=False)
     found = 0
     for entry in walk(rules, None, problems):
         path = f"{root}/{entry.path}"
-        with nullcontext() if overtime is None else overtime.limit(entry.path):
-            matches = glob.fullmatch(path if full_path else entry.name)
-        if matches:
+        if glob.fullmatch(path if full_path else entry.name):
             end = b"/\0" if entry.is_directory else b"\0"
             out.write(os.fsencode(path) + end)
             found += 1

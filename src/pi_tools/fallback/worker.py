@@ -20,12 +20,12 @@ __all__ = ("Task", "main")
 
 
 class Task(TypedDict):
-    """What `launch` asks for; `file` to `context` for grep, `root` to `limit` for find."""
+    """What `launch` asks for; `pattern_seconds` to `context` for grep, the rest for find."""
 
     search: str
     pattern: str
-    pattern_seconds: float
     import_path: list[str]
+    pattern_seconds: float
     file: str | None
     glob: str | None
     ignore_case: bool
@@ -63,7 +63,6 @@ def _search(task: Task, problems: Problems) -> bool:
             task["root"],
             full_path=task["full_path"],
             limit=task["limit"],
-            pattern_seconds=task["pattern_seconds"],
             out=sys.stdout.buffer,
             problems=problems,
         )
