@@ -34,13 +34,13 @@ from pi_ai.api._options import (
 from pi_ai.api._records import read_record
 from pi_ai.builder import MessageBuilder
 from pi_ai.cost import apply_billed_cost
-from pi_ai.errors import ProviderError, ProviderProtocolError
+from pi_ai.errors import ModelsError, ProviderError, ProviderProtocolError
 from pi_ai.events import AssistantEvent
 from pi_ai.http.sse import SseRecord
 from pi_ai.json_text import js_json, parse_json
 from pi_ai.provider import Call
 from pi_ai.stream import EventBatches
-from pi_ai.types import JsonObject, StopReason, Usage
+from pi_ai.types import JsonObject, Model, StopReason, Usage
 
 __all__ = ("CompletionsOptions", "Decoder", "stream")
 
@@ -98,12 +98,25 @@ async def _open(call: Call[CompletionsOptions], stack: AsyncExitStack) -> tuple[
     response = await exchange(
         call,
         stack,
-        url=join_url(call.model.base_url or _DEFAULT_BASE_URL, "chat/completions"),
+        url=join_url(_base_url(call.model), "chat/completions"),
         headers=request.headers,
         body=request.body,
         error_text=_error_text,
     )
     return response, decoder
+
+
+def _base_url(model: Model) -> str:
+    """Raises `ModelsError` rather than send another provider's key to OpenAI."""
+    if model.base_url:
+        return model.base_url
+    if model.provider != "openai":
+        raise ModelsError(
+            f"No base URL for model {model.provider}/{model.id}: replace the model's base_url by "
+            "that of your endpoint",
+            code="provider",
+        )
+    return _DEFAULT_BASE_URL
 
 
 def _error_text(refusal: Refusal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pi_ai import (
     AssistantMessage,
     Context,
     ImageContent,
+    Models,
     SystemMessage,
     TextContent,
     ThinkingContent,
@@ -19,7 +21,8 @@ from pi_ai import (
     UserMessage,
 )
 from pi_ai.api.openai_completions import CompletionsOptions
-from support.exchanges import HI, M, exchange
+from support.exchanges import DONE, HI, M, exchange
+from support.transports import CannedTransport
 
 LOW_LEVEL = CompletionsOptions()
 HI_MESSAGE = {"role": "user", "content": "hi"}
@@ -564,3 +567,15 @@ def test_later_system_messages_are_folded_into_the_prompt_or_sent_in_place() -> 
     in_place = replace(M, compat={"supportsMidConvoSystemMessages": True})
     placed = exchange(in_place, context=context, adapter=LOW_LEVEL).body["messages"]
     assert [message["content"] for message in placed] == ["base", "1", "more", "2"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "sent_to"),
+    [("openai", ["https://api.openai.com/v1/chat/completions"]), ("azure", [])],
+)
+def test_a_key_goes_to_openai_only_if_it_is_openais(provider: str, sent_to: list[str]):
+    transport = CannedTransport(DONE)
+    model = replace(M, provider=provider, base_url="")
+    message = asyncio.run(Models(transport=transport).complete(model, HI, api_key="k"))
+    assert [request.url for request in transport.requests] == sent_to
+    assert (message.error_message or "").startswith("No base URL for") is not bool(sent_to)
