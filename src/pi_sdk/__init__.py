@@ -22,10 +22,12 @@ from pi_sdk.events import (
     SessionEvent,
     ThinkingLevelChangedEvent,
 )
+from pi_sdk.runtime import AgentSessionRuntime
 from pi_sdk.sdk import create_agent
 
 __all__ = (
     "AgentSession",
+    "AgentSessionRuntime",
     "AgentSettledEvent",
     "ModelChoiceError",
     "NoModelError",

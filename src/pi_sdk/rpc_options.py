@@ -20,10 +20,17 @@ from pi_ai.models import default_models
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.model_choice import ModelChoice, match_start_model
+from pi_sdk.model_scope import match_scope
+from pi_sdk.runtime import AgentSessionRuntime
 from pi_sdk.sdk import create_agent
-from pi_session import SessionManager, find_session_by_id, resolve_agent_dir
+from pi_session import (
+    SessionManager,
+    default_session_dir,
+    find_session_by_id,
+    resolve_agent_dir,
+)
 
-__all__ = ("RpcOptions", "StartupError", "open_agent", "parse_arguments")
+__all__ = ("RpcOptions", "StartupError", "open_runtime", "parse_arguments")
 
 
 class StartupError(Exception):
@@ -39,9 +46,11 @@ class RpcOptions(Struct, frozen=True):
     thinking: ThinkingLevel | None = None
     system_prompt: str | None = None
     append_system_prompt: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     in_memory: bool = False
     session: str | None = None
     session_id: str | None = None
+    fork: str | None = None
     resume: bool = False
     session_dir: str | None = None
     name: str | None = None
@@ -54,7 +63,27 @@ class RpcOptions(Struct, frozen=True):
 _IGNORED_FLAGS = ("--approve", "-a", "--no-approve", "-na", "--offline", "--verbose")
 """Accepted for clients written for upstream; there is nothing here that they would change."""
 
-_UNBUILT = ("--fork", "--models")
+_FOREIGN_FLAGS = (
+    "--no-extensions",
+    "-ne",
+    "--no-mcp",
+    "--no-skills",
+    "-ns",
+    "--no-prompt-templates",
+    "-np",
+    "--no-themes",
+)
+_FOREIGN_OPTIONS = (
+    *("--extension", "-e", "--skill", "--prompt-template"),
+    *("--theme", "--use-theme", "--tui-mode"),
+)
+"""Of extensions, skills, templates and the screen, which there are not here."""
+
+_NOT_TOGETHER = {
+    "fork": ("session", "resume", "no_session"),
+    "session_id": ("session", "resume"),
+}
+_FLAG_NAMES = {"session_id": "--session-id", "resume": "--continue", "no_session": "--no-session"}
 _MODES = ("text", "json", "rpc")
 _TOOL_CHANGES = re.compile(r"-[A-Za-z0-9_]+(,[+-][A-Za-z0-9_]+)*")
 
@@ -62,6 +91,19 @@ _TOOL_CHANGES = re.compile(r"-[A-Za-z0-9_]+(,[+-][A-Za-z0-9_]+)*")
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise StartupError(f"Error: {message}")
+
+
+class _Foreign(argparse.Action):
+    """Notes an option that means nothing here."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.foreign = [*(namespace.foreign or ()), option_string]
 
 
 def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
@@ -76,11 +118,13 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     add("--model", metavar="M[:level]", help="the model to start with")
     add("--api-key", metavar="K", help="the key to use; not stored")
     add("--thinking", metavar="L", help=", ".join(THINKING_LEVELS))
+    add("--models", metavar="a,b:high,p/*", help="the models to cycle through")
     add("--system-prompt", metavar="T", help="text, or a file that holds it")
     add("--append-system-prompt", metavar="T", action="append", default=[])
     add("--no-session", action="store_true", help="store nothing")
     add("--session", metavar="PATH|ID", help="go on with this session")
     add("--session-id", metavar="ID", help="go on with the session of this id, or start it")
+    add("--fork", metavar="PATH|ID", help="start with a copy of this session")
     add("--continue", "-c", dest="resume", action="store_true", help="go on with the last one")
     add("--session-dir", metavar="D", help="where sessions are")
     add("--name", "-n", metavar="N", help="the session's name")
@@ -91,12 +135,11 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     add("--no-context-files", "-nc", action="store_true")
     for flag in _IGNORED_FLAGS:
         add(flag, action="store_true", help=argparse.SUPPRESS)
-    for flag in _UNBUILT:
-        add(flag, help=argparse.SUPPRESS)
+    add(*_FOREIGN_FLAGS, dest="foreign", action=_Foreign, nargs=0, help=argparse.SUPPRESS)
+    add(*_FOREIGN_OPTIONS, dest="foreign", action=_Foreign, help=argparse.SUPPRESS)
     told, rest = parser.parse_known_args(_with_joined_tools(arguments))
-    for flag in _UNBUILT:
-        if getattr(told, flag.strip("-")) is not None:
-            raise StartupError(f"Error: {flag} is not available in this version")
+    for flag in told.foreign or ():
+        _warn(f"{flag} is ignored: there are no extensions, skills, templates and themes here")
     for argument in rest:
         if argument.startswith("-") and argument != "-":
             raise StartupError(f"Error: Unknown option: {argument}")
@@ -124,18 +167,10 @@ def _checked(told: Any) -> RpcOptions:
         )
     if told.name is not None and not told.name.strip():
         raise StartupError("Error: --name requires a non-empty value")
-    chosen = [
-        flag
-        for flag, value in (
-            ("--session-id", told.session_id),
-            ("--session", told.session),
-            ("--continue", told.resume),
-            ("--no-session", told.no_session),
-        )
-        if value
-    ]
-    if len(chosen) > 1:
-        raise StartupError(f"Error: {chosen[0]} cannot be combined with {chosen[1]}")
+    for chosen, others in _NOT_TOGETHER.items():
+        for other in others:
+            if getattr(told, chosen) is not None and getattr(told, other):
+                raise StartupError(f"Error: {_flag(chosen)} cannot be combined with {_flag(other)}")
     tools = _names(told.tools)
     if len({name[:1] in {"+", "-"} for name in tools or ()}) > 1:
         raise StartupError("Error: --tools: tool names cannot be mixed with +name or -name entries")
@@ -150,9 +185,11 @@ def _checked(told: Any) -> RpcOptions:
         thinking=thinking,
         system_prompt=_text_or_file(told.system_prompt),
         append_system_prompt=tuple(_text_or_file(text) for text in told.append_system_prompt),
+        models=_names(told.models) or (),
         in_memory=told.no_session,
         session=told.session,
         session_id=told.session_id,
+        fork=told.fork,
         resume=told.resume,
         session_dir=told.session_dir or os.environ.get("PI_CODING_AGENT_SESSION_DIR") or None,
         name=told.name,
@@ -161,6 +198,10 @@ def _checked(told: Any) -> RpcOptions:
         no_tools="all" if told.no_tools else "builtin" if told.no_builtin_tools else None,
         context_files=not told.no_context_files,
     )
+
+
+def _flag(name: str) -> str:
+    return _FLAG_NAMES.get(name, f"--{name}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -183,29 +224,37 @@ def _warn(text: str) -> None:
 # --- the session ------------------------------------------------------------------------------
 
 
-async def open_agent(options: RpcOptions) -> AgentSession:
-    """The session that the options ask for. Raises as `create_agent` does, and `StartupError`.
+async def open_runtime(options: RpcOptions) -> AgentSessionRuntime:
+    """A runtime with the session that the options ask for; they hold for those that follow it too.
 
-    What cannot be used of models.json, and what was chosen for want of something better, is told
-    on standard error.
+    Raises as `create_agent` does, and `StartupError`. What cannot be used of models.json, and what
+    was chosen for want of something better, is told on standard error.
     """
     models, problems = load_user_models(resolve_agent_dir(), default_models)
-    for problem in problems:
+    scope = match_scope(models, options.models)
+    for problem in (*problems, *scope.warnings):
         _warn(problem)
     choice = _choose_model(options, models)
-    session = await create_agent(
-        model=choice.model if choice else None,
-        thinking_level=options.thinking or (choice.thinking_level if choice else None),
-        tools=options.tools,
-        no_tools=options.no_tools,
-        exclude_tools=options.exclude_tools,
-        system_prompt=options.system_prompt,
-        append_system_prompt=options.append_system_prompt,
-        context_files=options.context_files,
-        session_manager=_open_session(options),
-        models=models,
-        stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
-    )
+
+    async def create(manager: SessionManager) -> AgentSession:
+        start = choice
+        if start is None and scope.entries and not manager.build_session_context().messages:
+            start = ModelChoice(scope.entries[0].model, scope.entries[0].thinking_level)
+        return await create_agent(
+            model=start.model if start else None,
+            thinking_level=options.thinking or (start.thinking_level if start else None),
+            tools=options.tools,
+            no_tools=options.no_tools,
+            exclude_tools=options.exclude_tools,
+            system_prompt=options.system_prompt,
+            append_system_prompt=options.append_system_prompt,
+            context_files=options.context_files,
+            session_manager=manager,
+            models=models,
+            stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
+        )
+
+    session = await create(_open_session(options))
     if options.name is not None:
         try:
             session.set_session_name(options.name)
@@ -214,7 +263,7 @@ async def open_agent(options: RpcOptions) -> AgentSession:
             raise
     if session.model_fallback_message:
         _warn(session.model_fallback_message)
-    return session
+    return AgentSessionRuntime(session, create)
 
 
 def _choose_model(options: RpcOptions, models: Models) -> ModelChoice | None:
@@ -228,12 +277,16 @@ def _choose_model(options: RpcOptions, models: Models) -> ModelChoice | None:
 
 def _open_session(options: RpcOptions) -> SessionManager:
     cwd = Path.cwd()
+    if options.fork is not None:
+        return _forked_session(options.fork, cwd, options)
     if options.in_memory:
-        return SessionManager.in_memory(cwd)
+        return SessionManager.in_memory(cwd, id=options.session_id)
+    if options.session is not None:
+        return SessionManager.open(
+            _session_path(options.session, cwd, options.session_dir), options.session_dir
+        )
     if options.resume:
         return SessionManager.continue_recent(cwd, options.session_dir)
-    if options.session is not None:
-        return _named_session(options.session, cwd, options.session_dir)
     if options.session_id is not None:
         known = find_session_by_id(cwd, options.session_id, options.session_dir)
         if known is not None:
@@ -247,11 +300,28 @@ def _open_session(options: RpcOptions) -> SessionManager:
     return manager
 
 
-def _named_session(reference: str, cwd: Path, session_dir: str | None) -> SessionManager:
-    """The session at a path, which may be new, or of an id."""
+def _forked_session(reference: str, cwd: Path, options: RpcOptions) -> SessionManager:
+    source = _session_path(reference, cwd, options.session_dir, anywhere=True)
+    return SessionManager.fork_from(source, cwd, options.session_dir, id=options.session_id)
+
+
+def _session_path(
+    reference: str, cwd: Path, session_dir: str | None, *, anywhere: bool = False
+) -> Path:
+    """The file at a path, which may be new, or of the session whose id begins so, the newest.
+
+    `anywhere`: the session may be of another working directory.
+    """
     if "/" in reference or os.sep in reference or reference.endswith(".jsonl"):
-        return SessionManager.open(reference, session_dir)
+        return Path(reference)
     known = find_session_by_id(cwd, reference, session_dir)
-    if known is None:
+    if known is not None:
+        return known
+    directory = Path(session_dir) if session_dir else default_session_dir(cwd)
+    files = [*directory.glob("*.jsonl")]
+    if anywhere and not session_dir:
+        files += directory.parent.glob("*/*.jsonl")
+    begun = [path for path in files if path.stem.partition("_")[2].startswith(reference)]
+    if not begun:
         raise StartupError(f"No session found matching '{reference}'")
-    return SessionManager.open(known, session_dir)
+    return max(begun, key=lambda path: path.stem)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pi_ai import Models, get_model
-from pi_sdk import AgentSession, create_agent
+from pi_sdk import AgentSession, AgentSessionRuntime, create_agent
 from pi_sdk.rpc import RpcServer
 from pi_session import SessionManager
 from support.agent_sessions import BUSY
@@ -24,6 +24,7 @@ class Wire:
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
+        self._behind = False
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._arrived = asyncio.Event()
 
@@ -37,11 +38,16 @@ class Wire:
             raise BrokenPipeError("the client is gone")
         assert b"\n" not in line
         self.records.append(json.loads(line))
+        self._behind = not self.gate.is_set()
         self._arrived.set()
 
     async def write_line(self, line: bytes) -> None:
         self.put_line(line)
         await self.gate.wait()
+
+    async def wait_writable(self) -> None:
+        if self._behind:
+            await self.gate.wait()
 
     def stop_waiting(self) -> None:
         self.gate.set()
@@ -89,18 +95,22 @@ def serve(fake: Any, project: Any, talk: Callable[[Wire], Any], **options: Any) 
     """Run a server in memory and a conversation with it; the client closes its side at the end."""
 
     async def main() -> Wire:
-        options.setdefault("session_manager", SessionManager.in_memory(project))
+        manager = options.pop("session_manager", None) or SessionManager.in_memory(project)
         async with fake:
             options.setdefault("models", fake.models)
-            async with create_agent(cwd=project, context_files=False, **options) as session:
-                return await converse(session, talk)
+
+            async def create(manager: SessionManager) -> AgentSession:
+                return await create_agent(session_manager=manager, context_files=False, **options)
+
+            async with AgentSessionRuntime(await create(manager), create) as runtime:
+                return await converse(runtime, talk)
 
     return asyncio.run(main())
 
 
-async def converse(session: AgentSession, talk: Callable[[Wire], Any]) -> Wire:
+async def converse(runtime: AgentSessionRuntime, talk: Callable[[Wire], Any]) -> Wire:
     wire = Wire()
-    server = asyncio.create_task(RpcServer(session, wire, wire).serve())
+    server = asyncio.create_task(RpcServer(runtime, wire, wire).serve())
     try:
         await talk(wire)
     finally:
@@ -534,6 +544,10 @@ def test_rpc_check_48_nothing_is_told_after_the_end_of_input(fake, project, answ
     assert (last["stopReason"], last["content"][0]["text"]) == ("aborted", "Hello")
 
 
+async def no_other(_manager: SessionManager) -> AgentSession:
+    raise AssertionError("no other session was asked for")
+
+
 def test_a_client_that_is_gone_ends_the_server_with_an_error(fake, project, answer, tmp_path):
     hold = asyncio.Event()
     fake.answers = [answer(hold=hold)]
@@ -545,7 +559,8 @@ def test_a_client_that_is_gone_ends_the_server_with_an_error(fake, project, answ
             create_agent(cwd=project, models=fake.models, session_manager=manager) as session,
         ):
             wire = Wire()
-            server = asyncio.create_task(RpcServer(session, wire, wire).serve())
+            runtime = AgentSessionRuntime(session, no_other)
+            server = asyncio.create_task(RpcServer(runtime, wire, wire).serve())
             await wire.ask("prompt", message="A")
             await wire.saw("message_update", 2)
             wire.broken = True

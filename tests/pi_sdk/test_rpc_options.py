@@ -10,7 +10,7 @@ import pytest
 
 from pi_sdk import AgentSession
 from pi_sdk.rpc import main
-from pi_sdk.rpc_options import RpcOptions, open_agent, parse_arguments
+from pi_sdk.rpc_options import RpcOptions, open_runtime, parse_arguments
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +23,8 @@ def opened(*arguments: str) -> AgentSession:
     """The session that the arguments ask for, closed again."""
 
     async def run() -> AgentSession:
-        async with await open_agent(parse_arguments(arguments)) as session:
-            return session
+        async with await open_runtime(parse_arguments(arguments)) as runtime:
+            return runtime.session
 
     return asyncio.run(run())
 
@@ -80,7 +80,8 @@ def test_the_session_directory_may_come_from_the_environment(monkeypatch, argume
 
 def test_a_session_is_gone_on_with(fake, write_models):
     async def prompted(*arguments: str) -> Any:
-        async with await open_agent(parse_arguments(arguments)) as session:
+        async with await open_runtime(parse_arguments(arguments)) as runtime:
+            session = runtime.session
             await session.prompt("A")
             return session.session_id, str(session.session_file), len(session.messages)
 
@@ -111,8 +112,8 @@ def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_m
             options = parse_arguments(
                 ["--no-session", "--model", "fake/m9:low", "--thinking", "bogus"]
             )
-            async with await open_agent(options) as session:
-                return session
+            async with await open_runtime(options) as runtime:
+                return runtime.session
 
     session = asyncio.run(run())
     assert session.model is not None
@@ -156,7 +157,18 @@ def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_m
             "Error: --tools: tool names cannot be mixed with +name or -name entries",
         ),
         (["--tools", "reed"], "Error: Unknown tool: reed. Available: read, bash, edit, write"),
-        (["--fork", "x"], "Error: --fork is not available in this version"),
+        (["--fork", "x"], "No session found matching 'x'"),
+        (
+            ["--fork", "./nope.jsonl"],
+            "Error: Cannot fork: source session file is empty or invalid: ",
+        ),
+        (["--fork", "x", "--session", "y"], "Error: --fork cannot be combined with --session"),
+        (["--fork", "x", "-c"], "Error: --fork cannot be combined with --continue"),
+        (["--fork", "x", "--no-session"], "Error: --fork cannot be combined with --no-session"),
+        (
+            ["--session-id", "x", "--session", "y"],
+            "Error: --session-id cannot be combined with --session",
+        ),
         (
             ["--session-id", "x", "--continue"],
             "Error: --session-id cannot be combined with --continue",
