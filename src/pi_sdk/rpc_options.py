@@ -63,22 +63,6 @@ class RpcOptions(Struct, frozen=True):
 _IGNORED_FLAGS = ("--approve", "-a", "--no-approve", "-na", "--offline", "--verbose")
 """Accepted for clients written for upstream; there is nothing here that they would change."""
 
-_FOREIGN_FLAGS = (
-    "--no-extensions",
-    "-ne",
-    "--no-mcp",
-    "--no-skills",
-    "-ns",
-    "--no-prompt-templates",
-    "-np",
-    "--no-themes",
-)
-_FOREIGN_OPTIONS = (
-    *("--extension", "-e", "--skill", "--prompt-template"),
-    *("--theme", "--use-theme", "--tui-mode"),
-)
-"""Of extensions, skills, templates and the screen, which there are not here."""
-
 _NOT_TOGETHER = {
     "fork": ("session", "resume", "no_session"),
     "session_id": ("session", "resume"),
@@ -91,19 +75,6 @@ _TOOL_CHANGES = re.compile(r"-[A-Za-z0-9_]+(,[+-][A-Za-z0-9_]+)*")
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise StartupError(f"Error: {message}")
-
-
-class _Foreign(argparse.Action):
-    """Notes an option that means nothing here."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        namespace.foreign = [*(namespace.foreign or ()), option_string]
 
 
 def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
@@ -135,11 +106,7 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     add("--no-context-files", "-nc", action="store_true")
     for flag in _IGNORED_FLAGS:
         add(flag, action="store_true", help=argparse.SUPPRESS)
-    add(*_FOREIGN_FLAGS, dest="foreign", action=_Foreign, nargs=0, help=argparse.SUPPRESS)
-    add(*_FOREIGN_OPTIONS, dest="foreign", action=_Foreign, help=argparse.SUPPRESS)
     told, rest = parser.parse_known_args(_with_joined_tools(arguments))
-    for flag in told.foreign or ():
-        _warn(f"{flag} is ignored: there are no extensions, skills, templates and themes here")
     for argument in rest:
         if argument.startswith("-") and argument != "-":
             raise StartupError(f"Error: Unknown option: {argument}")
