@@ -69,12 +69,38 @@ _NOT_TOGETHER = {
 }
 _FLAG_NAMES = {"session_id": "--session-id", "resume": "--continue", "no_session": "--no-session"}
 _MODES = ("text", "json", "rpc")
+
+_ABSENT_FLAGS = (
+    *("--no-extensions", "-ne", "--no-skills", "-ns", "--no-prompt-templates", "-np"),
+    *("--no-themes", "--no-mcp"),
+)
+"""What they switch off is not here in the first place."""
+
+_ABSENT_OPTIONS = (
+    *("--extension", "-e", "--skill", "--prompt-template", "--theme", "--use-theme"),
+    "--tui-mode",
+)
+"""What they ask for is not here; each is ignored with a warning."""
+
 _TOOL_CHANGES = re.compile(r"-[A-Za-z0-9_]+(,[+-][A-Za-z0-9_]+)*")
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise StartupError(f"Error: {message}")
+
+
+class _Absent(argparse.Action):
+    """Warns of an option whose value nothing here could use."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        _warn(f"{option_string} is ignored: there are no extensions, skills, prompts or themes")
 
 
 def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
@@ -104,8 +130,10 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     add("--no-tools", "-nt", action="store_true")
     add("--no-builtin-tools", "-nbt", action="store_true")
     add("--no-context-files", "-nc", action="store_true")
-    for flag in _IGNORED_FLAGS:
+    for flag in (*_IGNORED_FLAGS, *_ABSENT_FLAGS):
         add(flag, action="store_true", help=argparse.SUPPRESS)
+    for flag in _ABSENT_OPTIONS:
+        add(flag, dest="absent", action=_Absent, default=(), help=argparse.SUPPRESS)
     told, rest = parser.parse_known_args(_with_joined_tools(arguments))
     for argument in rest:
         if argument.startswith("-") and argument != "-":

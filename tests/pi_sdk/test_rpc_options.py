@@ -36,6 +36,8 @@ def opened(*arguments: str) -> AgentSession:
         (["--mode", "rpc"], {}),
         (["hello", "-"], {}),
         (["--approve", "-na", "--offline", "--verbose"], {}),
+        (["--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"], {}),
+        (["-ne", "-ns", "-np", "--no-mcp"], {}),
         (["--provider", "p", "--model", "m:high"], {"provider": "p", "model": "m:high"}),
         (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
         (["--thinking", "xhigh"], {"thinking": "xhigh"}),
@@ -188,3 +190,13 @@ def test_rpc_check_52_failures_to_start_are_told_on_standard_error(project, capf
     assert out == ""
     assert err.startswith(line)
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--extension", "-e", "--skill", "--prompt-template", "--theme", "--use-theme", "--tui-mode"],
+)
+def test_what_only_upstream_has_is_ignored_with_a_warning(flag, capsys):
+    assert parse_arguments([flag, "a", flag, "b", "--name", "N"]) == RpcOptions(name="N")
+    warning = f"Warning: {flag} is ignored: there are no extensions, skills, prompts or themes\n"
+    assert capsys.readouterr().err == warning * 2
