@@ -89,10 +89,7 @@ class AgentSessionRuntime:
         `SessionManager.open` raises.
         """
         async with self._turn:
-            if Path(resolve_path(path)) == self._session.session_file:
-                await self._reopen(cwd_override)
-            else:
-                await self._replace(self._open(path, cwd_override))
+            await self._go_on_with(path, cwd_override)
 
     async def fork(self, entry_id: str, position: Literal["before", "at"] = "before") -> str | None:
         """Go on in a copy of the way to an entry; the copy names this session as its parent.
@@ -129,7 +126,7 @@ class AgentSessionRuntime:
             current = self._session.session_manager
             directory = current.session_dir or default_session_dir(current.cwd)
             if source.parent == directory.absolute():
-                await self._replace(self._open(source, cwd_override))
+                await self._go_on_with(source, cwd_override)
                 return source
             copy = _copy_into(source, directory)
             try:
@@ -170,6 +167,12 @@ class AgentSessionRuntime:
         return current.slice(last_id=last_id)
 
     # --- taking the place ---------------------------------------------------------------------
+
+    async def _go_on_with(self, path: PathLike, cwd_override: PathLike | None) -> None:
+        if Path(resolve_path(path)) == self._session.session_file:
+            await self._reopen(cwd_override)
+        else:
+            await self._replace(self._open(path, cwd_override))
 
     async def _replace(self, manager: SessionManager) -> None:
         session = await self._create_session(manager)
