@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 from pi_ai import Model, ModelCost, Models, ProviderSpec
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer
 from pi_sdk.events import SessionEvent
+from support.rpc_process import Server, running
 
 
 @dataclass
@@ -189,3 +191,17 @@ def write_models(agent_dir: Path) -> Callable[[object], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def start(fake, agent_dir, project, write_models):
+    """Starts a server on the fake provider, whose models are in models.json."""
+
+    @contextlib.asynccontextmanager
+    async def started(*arguments: str, **env: str) -> AsyncIterator[Server]:
+        async with fake:
+            write_models({"fake": fake.config()})
+            async with running(agent_dir, project, *arguments, **env) as server:
+                yield server
+
+    return started

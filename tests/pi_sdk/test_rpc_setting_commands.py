@@ -1,0 +1,78 @@
+"""RPC commands that choose model and thinking, over lines in memory: rpc spec, section 5.2."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from support.rpc_wire import Wire, serve
+
+
+def answered(response: dict[str, Any]) -> dict[str, Any]:
+    assert response.pop("success") is True
+    return response
+
+
+def test_rpc_check_26_a_level_is_clamped_and_told_when_it_changes(fake, project):
+    async def talk(wire: Wire) -> None:
+        await wire.ask("set_thinking_level", level="max")
+        await wire.ask("set_thinking_level", level="max")
+        levels = await wire.ask("get_available_thinking_levels")
+        assert levels["data"] == {"levels": ["off", "minimal", "low", "medium", "high"]}
+
+    records = serve(fake, project, talk).records
+    done = {
+        "id": "set_thinking_level",
+        "type": "response",
+        "command": "set_thinking_level",
+        "success": True,
+    }
+    assert records[:3] == [{"type": "thinking_level_changed", "level": "high"}, done, done]
+
+
+def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, project):
+    async def talk(wire: Wire) -> None:
+        for provider, model in (("fake", "zzz"), ("nope", "m1"), ("fake", "M1")):
+            response = await wire.ask("set_model", provider=provider, modelId=model)
+            assert response["error"] == f"Model not found: {provider}/{model}"
+        response = await wire.ask("set_model", provider="fake", modelId="m2")
+        assert (response["data"]["id"], response["data"]["contextWindow"]) == ("m2", 8000)
+        assert "headers" not in response["data"]
+        state = (await wire.ask("get_state"))["data"]
+        assert state["model"] == response["data"]
+        assert state["thinkingLevel"] == "off"
+        models = (await wire.ask("get_available_models"))["data"]["models"]
+        assert [model["id"] for model in models] == ["m1", "m2"]
+        assert models[1] == response["data"]
+
+    wire = serve(fake, project, talk)
+    assert wire.of("thinking_level_changed") == [{"type": "thinking_level_changed", "level": "off"}]
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (
+            {"type": "set_thinking_level", "level": "bogus"},
+            "Invalid set_thinking_level: level invalid enum value 'bogus'",
+        ),
+        ({"type": "set_thinking_level"}, "Invalid set_thinking_level: level is missing"),
+        ({"type": "set_model", "provider": "fake"}, "Invalid set_model: modelId is missing"),
+        (
+            {"type": "set_model", "provider": 5, "modelId": "m1"},
+            "Invalid set_model: provider expected str, got int",
+        ),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
+)
+def test_fields_are_checked_before_anything_happens(fake, project, command, error):
+    async def talk(wire: Wire) -> None:
+        before = (await wire.ask("get_state"))["data"]
+        wire.send({"id": "x", **command})
+        response = await wire.response("x")
+        assert (response["success"], response["error"]) == (False, error)
+        assert (await wire.ask("get_state"))["data"] == before
+
+    assert {r["type"] for r in serve(fake, project, talk).records} == {"response"}
