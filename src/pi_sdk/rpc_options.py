@@ -208,7 +208,7 @@ async def open_agent(options: RpcOptions) -> AgentSession:
     )
     if options.name is not None:
         try:
-            session.set_session_name(options.name)
+            await session.set_session_name(options.name)
         except BaseException:
             await session.aclose()
             raise
