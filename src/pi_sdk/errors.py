@@ -5,6 +5,8 @@
     + ModelChoiceError    a model reference that names no model, or several
     + SessionCwdError     the working directory of a stored session is not there
   * NoModelError          a prompt without a model, or without credentials for it
+  * CompactionCancelledError  a compaction that somebody stopped
+  * SessionBusyError      something that has to wait until nothing runs (also RuntimeError)
   * PromptRejectedError   a prompt that this moment does not allow (also RuntimeError)
 """
 
@@ -13,10 +15,12 @@ from __future__ import annotations
 from pi_ai import PiError
 
 __all__ = (
+    "CompactionCancelledError",
     "ModelChoiceError",
     "NoModelError",
     "PromptRejectedError",
     "SdkError",
+    "SessionBusyError",
     "SessionCwdError",
 )
 
@@ -39,3 +43,14 @@ class NoModelError(PiError):
 
 class PromptRejectedError(PiError, RuntimeError):
     """The session is busy and was not told to queue, can only be read, or is closed."""
+
+
+class SessionBusyError(PiError, RuntimeError):
+    """What was asked for has to wait until the session is idle."""
+
+
+class CompactionCancelledError(PiError):
+    """A compaction was stopped; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("Compaction cancelled")

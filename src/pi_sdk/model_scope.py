@@ -12,23 +12,17 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from pi_ai import THINKING_LEVELS, Model, Models, ThinkingLevel
+from pi_sdk.session_settings import ScopedModel
 
-__all__ = ("ModelScope", "ScopeEntry", "match_scope")
+__all__ = ("ModelScope", "match_scope")
 
 _DATED = re.compile(r"-\d{8}$")
-
-
-class ScopeEntry(Struct, frozen=True):
-    """A model in the scope, and the level that its pattern names."""
-
-    model: Model
-    thinking_level: ThinkingLevel | None = None
 
 
 class ModelScope(Struct, frozen=True):
     """The models of a scope, each once, and what to warn the user of."""
 
-    entries: tuple[ScopeEntry, ...] = ()
+    entries: tuple[ScopedModel, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -39,14 +33,14 @@ def match_scope(models: Models, patterns: Sequence[str]) -> ModelScope:
     follow. One that means models of several providers stands for all of them, with a warning.
     """
     available = models.get_available()
-    entries: dict[tuple[str, str], ScopeEntry] = {}
+    entries: dict[tuple[str, str], ScopedModel] = {}
     warnings: list[str] = []
     for pattern in patterns:
         found, level, warning = _match(available, pattern)
         if warning:
             warnings.append(warning)
         for model in found:
-            entries.setdefault((model.provider, model.id), ScopeEntry(model, level))
+            entries.setdefault((model.provider, model.id), ScopedModel(model, level))
     return ModelScope(tuple(entries.values()), tuple(warnings))
 
 

@@ -246,13 +246,14 @@ async def open_runtime(options: RpcOptions) -> AgentSessionRuntime:
             context_files=options.context_files,
             session_manager=manager,
             models=models,
+            scoped_models=scope.entries,
             stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
         )
 
     session = await create(_open_session(options))
     if options.name is not None:
         try:
-            session.set_session_name(options.name)
+            await session.set_session_name(options.name)
         except BaseException:
             await session.aclose()
             raise

@@ -13,8 +13,12 @@ from pi_ai import JsonObject, Model
 from pi_ai.wire import to_json_value
 from pi_sdk.rpc_call import Call, Handlers
 from pi_sdk.rpc_requests import (
+    AbortBashCommand,
     AbortCommand,
+    AbortRetryCommand,
+    BashCommand,
     ClearQueueCommand,
+    CompactCommand,
     FollowUpCommand,
     GetLastAssistantTextCommand,
     GetMessagesCommand,
@@ -61,22 +65,43 @@ async def _abort(call: Call, _command: AbortCommand) -> object:
     return UNSET
 
 
+async def _abort_retry(call: Call, _command: AbortRetryCommand) -> object:
+    call.session.abort_retry()
+    return UNSET
+
+
+async def _compact(call: Call, command: CompactCommand) -> object:
+    return await call.session.compact(command.custom_instructions)
+
+
+async def _bash(call: Call, command: BashCommand) -> object:
+    return await call.session.execute_bash(
+        command.command,
+        exclude_from_context=bool(command.exclude_from_context),
+        id=call.output_name,
+    )
+
+
+async def _abort_bash(call: Call, _command: AbortBashCommand) -> object:
+    call.session.abort_bash()
+    return UNSET
+
+
 async def _clear_queue(call: Call, _command: ClearQueueCommand) -> object:
     return await call.session.clear_queue()
 
 
 async def _get_state(call: Call, _command: GetStateCommand) -> object:
     session = call.session
-    agent = session.agent
     state: JsonObject = {}
     if session.model is not None:
         state["model"] = model_record(session.model)
     state |= {
         "thinkingLevel": session.thinking_level,
         "isStreaming": session.is_streaming,
-        "isCompacting": False,
-        "steeringMode": agent.steering_queue.mode,
-        "followUpMode": agent.follow_up_queue.mode,
+        "isCompacting": session.is_compacting,
+        "steeringMode": session.steering_mode,
+        "followUpMode": session.follow_up_mode,
     }
     if session.session_file is not None:
         state["sessionFile"] = str(session.session_file)
@@ -84,7 +109,7 @@ async def _get_state(call: Call, _command: GetStateCommand) -> object:
     if session.session_name is not None:
         state["sessionName"] = session.session_name
     state |= {
-        "autoCompactionEnabled": False,
+        "autoCompactionEnabled": session.auto_compaction_enabled,
         "messageCount": len(session.messages),
         "pendingMessageCount": session.pending_message_count,
     }
@@ -111,7 +136,11 @@ RUN_HANDLERS: Handlers = {
     SteerCommand: _steer,
     FollowUpCommand: _follow_up,
     AbortCommand: _abort,
+    AbortRetryCommand: _abort_retry,
     ClearQueueCommand: _clear_queue,
+    CompactCommand: _compact,
+    BashCommand: _bash,
+    AbortBashCommand: _abort_bash,
     GetStateCommand: _get_state,
     GetMessagesCommand: _get_messages,
     GetLastAssistantTextCommand: _get_last_assistant_text,

@@ -16,6 +16,8 @@ from pi_sdk.rpc_requests import (
     ForkCommand,
     GetCommandsCommand,
     GetEntriesCommand,
+    GetForkMessagesCommand,
+    GetSessionStatsCommand,
     GetTreeCommand,
     NewSessionCommand,
     SetSessionNameCommand,
@@ -56,6 +58,14 @@ async def _clone(call: Call, _command: CloneCommand) -> object:
     return _REPLACED
 
 
+async def _get_fork_messages(call: Call, _command: GetForkMessagesCommand) -> object:
+    return {"messages": call.session.get_user_messages_for_forking()}
+
+
+async def _get_session_stats(call: Call, _command: GetSessionStatsCommand) -> object:
+    return call.session.get_session_stats()
+
+
 async def _get_entries(call: Call, command: GetEntriesCommand) -> object:
     session = call.session.session_manager
     entries = session.get_entries()
@@ -76,7 +86,7 @@ async def _set_session_name(call: Call, command: SetSessionNameCommand) -> objec
     name = command.name.strip()
     if not name:
         raise SdkError("Session name cannot be empty")
-    call.session.set_session_name(name)
+    await call.session.set_session_name(name)
     return UNSET
 
 
@@ -89,6 +99,8 @@ SESSION_HANDLERS: Handlers = {
     SwitchSessionCommand: _switch_session,
     ForkCommand: _fork,
     CloneCommand: _clone,
+    GetForkMessagesCommand: _get_fork_messages,
+    GetSessionStatsCommand: _get_session_stats,
     GetEntriesCommand: _get_entries,
     GetTreeCommand: _get_tree,
     SetSessionNameCommand: _set_session_name,

@@ -24,8 +24,9 @@ from pi_sdk.custom_providers import load_user_models
 from pi_sdk.errors import SdkError, SessionCwdError
 from pi_sdk.model_choice import choose_initial_model, match_model, restore_model
 from pi_sdk.resources import ContextFile, read_context_files, read_prompt_file
+from pi_sdk.session_settings import SaveSetting, ScopedModel, SessionSettings
 from pi_sdk.system_prompt import build_sections
-from pi_sdk.tool_selection import select_tools
+from pi_sdk.tool_selection import register_tools, select_tools
 from pi_session import SessionManager, resolve_agent_dir
 from pi_tools import LocalFileOperations, ToolOptions, create_all_tools
 
@@ -88,6 +89,9 @@ def create_agent(
     models: Models | None = None,
     stream_options: StreamOptions | None = None,
     hooks: Hooks | None = None,
+    settings: SessionSettings | None = None,
+    save_setting: SaveSetting | None = None,
+    scoped_models: Sequence[ScopedModel] = (),
 ) -> AgentCreation:
     """An agent that works in `cwd`, stored as a session: `async with create_agent(...) as agent`.
 
@@ -114,6 +118,9 @@ def create_agent(
             models.json.
         stream_options: Go with every request.
         hooks: Where to reach into runs.
+        settings: How the session behaves by itself: retries, compaction, images, queues.
+        save_setting: Stores what is set with `persist`, and modes; by default nothing is stored.
+        scoped_models: The models that cycling stops at; by default all that can be used.
 
     Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
     for an unknown model, `SessionError` and OSError for the session file. No model at all is no
@@ -137,6 +144,9 @@ def create_agent(
             models=models,
             stream_options=stream_options,
             hooks=hooks,
+            settings=settings,
+            save_setting=save_setting,
+            scoped_models=scoped_models,
         )
     )
 
@@ -160,6 +170,9 @@ class _Options(Struct, frozen=True, kw_only=True):
     models: Models | None
     stream_options: StreamOptions | None
     hooks: Hooks | None
+    settings: SessionSettings | None
+    save_setting: SaveSetting | None
+    scoped_models: Sequence[ScopedModel]
 
 
 def _create(options: _Options) -> AgentSession:
@@ -181,8 +194,9 @@ def _assemble(
     options: _Options, cwd: Path, agent_dir: Path, session: SessionManager
 ) -> AgentSession:
     models = options.models or _user_models(agent_dir)
+    built_in = list(create_all_tools(cwd, _tool_options(options, agent_dir)).values())
     tools = select_tools(
-        list(create_all_tools(cwd, _tool_options(options, agent_dir)).values()),
+        built_in,
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
@@ -213,6 +227,18 @@ def _assemble(
             append=_append_system_prompt(options, agent_dir),
         ),
         model_fallback_message=choice.fallback_message,
+        settings=options.settings,
+        save_setting=options.save_setting,
+        scoped_models=options.scoped_models,
+        registered_tools=register_tools(
+            built_in,
+            options.custom_tools,
+            tools=options.tools,
+            no_tools=options.no_tools,
+            exclude_tools=options.exclude_tools,
+        ),
+        custom_tool_names=[tool.name for tool in options.custom_tools],
+        restores_tools=options.tools is None and options.no_tools is None,
     )
 
 

@@ -39,6 +39,7 @@ from pi_session.summarizing import Summarizer, SummaryRequest, check_unmoved, re
 __all__ = (
     "CompactionPreparation",
     "CompactionResult",
+    "append_compaction_result",
     "compact",
     "compact_session",
     "explain_nothing_to_compact",
@@ -110,7 +111,16 @@ async def compact_session(
         preparation, summarizer, custom_instructions=custom_instructions, signal=signal
     )
     check_unmoved(session, branch[-1].id)
-    session.append_compaction(
+    append_compaction_result(session, result)
+    for edit in find_oversized_results(session.build_projection(), window, settings):
+        session.append_context_edit(edit.target_id, edit.replacement)
+    after = session.build_projection().messages
+    return replace(result, estimated_tokens_after=sum_estimates(after))
+
+
+def append_compaction_result(session: SessionManager, result: CompactionResult) -> str:
+    """Put a summary in force; gives the id of its entry. Raises what appending does."""
+    return session.append_compaction(
         result.summary,
         result.first_kept_entry_id,
         result.tokens_before,
@@ -118,10 +128,6 @@ async def compact_session(
         from_hook=False,
         usage=result.usage,
     )
-    for edit in find_oversized_results(session.build_projection(), window, settings):
-        session.append_context_edit(edit.target_id, edit.replacement)
-    after = session.build_projection().messages
-    return replace(result, estimated_tokens_after=sum_estimates(after))
 
 
 def explain_nothing_to_compact(branch: Sequence[Entry]) -> str:

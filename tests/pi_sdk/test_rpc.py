@@ -57,7 +57,7 @@ def test_rpc_check_01_get_state(fake, project):
         "isCompacting": False,
         "steeringMode": "one-at-a-time",
         "followUpMode": "one-at-a-time",
-        "autoCompactionEnabled": False,
+        "autoCompactionEnabled": True,
         "messageCount": 0,
         "pendingMessageCount": 0,
     }

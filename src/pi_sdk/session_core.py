@@ -1,0 +1,109 @@
+"""What the parts of one session share: agent, stored session, settings, listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from pi_agent import Agent, AgentTool
+from pi_ai import (
+    AssistantMessage,
+    Context,
+    JsonObject,
+    Model,
+    ModelsError,
+    StreamOptions,
+    TextContent,
+    UserMessage,
+)
+from pi_ai.models import Models
+from pi_sdk.context_tracker import ContextTracker
+from pi_sdk.errors import NoModelError
+from pi_sdk.events import EntryAppendedEvent
+from pi_sdk.listeners import SessionListeners
+from pi_sdk.session_settings import SaveSetting, ScopedModel, SessionSettings
+from pi_session import CompactionSettings, SessionManager, UnknownEntry, fit_settings_to_window
+
+__all__ = ("MakeSections", "SessionCore")
+
+MakeSections: TypeAlias = Callable[[Sequence[AgentTool]], dict[str, str]]
+"""Makes the sections of the system prompt for the active tools."""
+
+_HOW_TO_GET_A_MODEL = (
+    "Set a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or pass model= to "
+    "create_agent."
+)
+
+
+class SessionCore(Struct, eq=False, kw_only=True):
+    """The parts of one session; `model` is None as long as there is none.
+
+    `registered_tools` are those that can be made active. With `restores_tools` a branch's own
+    ones are active again when the session comes to it, and of `custom_tool_names` those that it
+    never mentions.
+    """
+
+    agent: Agent
+    session_manager: SessionManager
+    models: Models
+    model: Model | None
+    sections: MakeSections
+    settings: SessionSettings
+    save_setting: SaveSetting | None
+    scoped_models: Sequence[ScopedModel]
+    registered_tools: Sequence[AgentTool]
+    custom_tool_names: Sequence[str]
+    restores_tools: bool
+    listeners: SessionListeners
+    context: ContextTracker
+
+    def sync_agent(self) -> None:
+        """The session is the truth: the agent works on what it holds."""
+        agent, session = self.agent, self.session_manager
+        agent.state.messages = session.build_session_context().messages
+        agent.session_id = session.session_id
+        agent.session_file = session.session_file
+        if self.model is not None:
+            agent.state.model = self.model
+        self.context.begin_run()
+
+    def compaction_settings(self, model: Model) -> CompactionSettings:
+        """The settings for `model`, made to fit its window."""
+        return fit_settings_to_window(self.settings.compaction_for(model), model.context_window)
+
+    async def edit_context(self, target_id: str, replacement: JsonObject | None) -> None:
+        """Leave an entry out of the context, or give it other content there, and tell so."""
+        entry_id = self.session_manager.append_context_edit(target_id, replacement)
+        await self.tell_entry(entry_id)
+
+    async def tell_entry(self, entry_id: str) -> None:
+        """Tell of an entry that the session appended."""
+        entry = self.session_manager.get_entry(entry_id)
+        if entry is not None and not isinstance(entry.view, UnknownEntry):
+            await self.listeners.tell(EntryAppendedEvent(entry.view))
+
+    async def ask(
+        self, model: Model, system_prompt: str, text: str, options: StreamOptions
+    ) -> AssistantMessage:
+        """Ask `model` something that is no part of the conversation, the way the agent asks."""
+        context = Context([UserMessage([TextContent(text)])], system_prompt)
+        asked = StreamOptions(**self.agent.stream_options)
+        asked.update(options)
+        async with self.agent.stream(model, context, asked) as answer:
+            return await answer.result()
+
+    def require_model(self) -> Model:
+        """The model. Raises `NoModelError` without one, or without credentials for it."""
+        if self.model is None:
+            raise NoModelError(f"No model selected.\n\n{_HOW_TO_GET_A_MODEL}")
+        self.require_credentials(self.model, f"No API key found for {self.model.provider}.")
+        return self.model
+
+    def require_credentials(self, model: Model, text: str) -> None:
+        """Raise `NoModelError` with `text` if a request would find no credentials."""
+        try:
+            self.models.check_credentials(model, **self.agent.stream_options)
+        except ModelsError as error:
+            raise NoModelError(f"{text}\n\n{error}") from error
