@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pi_ai import Model, Models, ProviderSpec
 from support.rpc_wire import Wire, serve
 
 
@@ -76,3 +77,95 @@ def test_fields_are_checked_before_anything_happens(fake, project, command, erro
         assert (await wire.ask("get_state"))["data"] == before
 
     assert {r["type"] for r in serve(fake, project, talk).records} == {"response"}
+
+
+# --- cycling ----------------------------------------------------------------------------------
+
+
+def test_rpc_check_27_a_model_that_does_not_think_has_no_levels_to_cycle(fake, project):
+    async def talk(wire: Wire) -> None:
+        assert (await wire.ask("cycle_thinking_level"))["data"] == {"level": "high"}
+        assert (await wire.ask("cycle_thinking_level"))["data"] == {"level": "off"}
+        await wire.ask("set_model", provider="fake", modelId="m2")
+        response = await wire.ask("cycle_thinking_level")
+        assert (response["success"], response["data"]) == (True, None)
+
+    records = serve(fake, project, talk).records
+    assert [r.get("level", r.get("id")) for r in records[:4]] == [
+        "high",
+        "cycle_thinking_level",
+        "off",
+        "cycle_thinking_level",
+    ]
+
+
+def test_rpc_check_29_cycling_through_a_scope(fake, project):
+    async def talk(wire: Wire) -> None:
+        first = (await wire.ask("cycle_model"))["data"]
+        assert (first["model"]["id"], first["thinkingLevel"], first["isScoped"]) == (
+            "m2",
+            "off",
+            True,
+        )
+        second = (await wire.ask("cycle_model"))["data"]
+        assert (second["model"]["id"], second["thinkingLevel"]) == ("m1", "low")
+
+    serve(fake, project, talk, scope=[("m1", "low"), ("m2", None)])
+
+
+def test_rpc_check_29_one_model_alone_is_not_cycled(fake, project):
+    models = Models(())
+    models.set_provider(
+        ProviderSpec("fake", needs_key=False),
+        [Model(id="only", api="openai-completions", provider="fake")],
+    )
+
+    async def talk(wire: Wire) -> None:
+        response = await wire.ask("cycle_model")
+        assert (response["success"], response["data"]) == (True, None)
+
+    serve(fake, project, talk, models=models)
+
+
+# --- modes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "path"),
+    [
+        ("set_steering_mode", "steeringMode", ("steeringMode",)),
+        ("set_follow_up_mode", "followUpMode", ("followUpMode",)),
+    ],
+)
+def test_rpc_check_30_modes_are_set_and_stored(fake, project, command, key, path):
+    saved: list[tuple[tuple[str, ...], Any]] = []
+
+    async def talk(wire: Wire) -> None:
+        assert (await wire.ask(command, mode="all"))["success"]
+        refused = await wire.ask(command, mode="bogus")
+        assert refused["error"] == f"Invalid {command}: mode invalid enum value 'bogus'"
+        assert (await wire.ask("get_state"))["data"][key] == "all"
+
+    serve(fake, project, talk, save_setting=lambda *setting: saved.append(setting))
+    assert saved == [(path, "all")]
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("set_auto_compaction", ("compaction", "enabled")),
+        ("set_auto_retry", ("retry", "enabled")),
+    ],
+)
+def test_switches_are_set_and_stored(fake, project, command, path):
+    saved: list[tuple[tuple[str, ...], Any]] = []
+
+    async def talk(wire: Wire) -> None:
+        assert (await wire.ask(command, enabled=False))["success"]
+        refused = await wire.ask(command, enabled="no")
+        assert refused["error"] == f"Invalid {command}: enabled expected bool, got str"
+        state = (await wire.ask("get_state"))["data"]
+        assert state["autoCompactionEnabled"] is (command != "set_auto_compaction")
+
+    serve(fake, project, talk, save_setting=lambda *setting: saved.append(setting))
+    assert saved == [(path, False)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from pi_ai import ThinkingLevel
 from pi_sdk import AgentSession, AgentSessionRuntime, create_agent
 from pi_sdk.rpc import RpcServer
+from pi_sdk.session_settings import ScopedModel
 from pi_session import SessionManager
 
 
@@ -87,13 +89,22 @@ class Wire:
         return [m["content"][0]["text"] for m in messages if m["role"] == "user"]
 
 
-def serve(fake: Any, project: Any, talk: Callable[[Wire], Any], **options: Any) -> Wire:
+def serve(
+    fake: Any,
+    project: Any,
+    talk: Callable[[Wire], Any],
+    *,
+    scope: Sequence[tuple[str, ThinkingLevel | None]] = (),
+    **options: Any,
+) -> Wire:
     """Run a server in memory and a conversation with it; the client closes its side at the end."""
 
     async def main() -> Wire:
         manager = options.pop("session_manager", None) or SessionManager.in_memory(project)
         async with fake:
             options.setdefault("models", fake.models)
+            known = {model.id: model for model in options["models"].get_models()}
+            options["scoped_models"] = [ScopedModel(known[name], level) for name, level in scope]
 
             async def create(manager: SessionManager) -> AgentSession:
                 return await create_agent(session_manager=manager, context_files=False, **options)
