@@ -216,9 +216,7 @@ def test_what_a_hook_raises_is_raised_and_told_but_never_retried(fake, project, 
     async def main():
         async with (
             fake,
-            opened(
-                fake, project, settings=FAST, hooks=Hooks(transform_context=fail)
-            ) as session,
+            opened(fake, project, settings=FAST, hooks=Hooks(transform_context=fail)) as session,
         ):
             seen = recorder()
             session.subscribe(seen)
