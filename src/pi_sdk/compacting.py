@@ -36,6 +36,7 @@ class Claim:
 
     def __init__(self, compacting: Compacting, earlier: Claim | None) -> None:
         self.over = asyncio.Event()
+        self.stopped = False
         self._compacting = compacting
         self._earlier = earlier
 
@@ -53,7 +54,7 @@ class Claim:
     @property
     def is_lost(self) -> bool:
         """Whether somebody has asked for another one since, or stopped this one."""
-        return not self._compacting.holds(self)
+        return self.stopped or not self._compacting.holds(self)
 
     async def wait_for_earlier(self) -> None:
         """Wait until the one before, which was told to stop, is over."""
@@ -82,9 +83,11 @@ class Compacting:
         return self._claim is not None
 
     def abort(self) -> None:
-        """Stop the one that runs."""
+        """Stop the one that runs, and the one that is about to."""
         if self._controller is not None:
             self._controller.abort()
+        if self._claim is not None:
+            self._claim.stopped = True
 
     async def wait(self) -> None:
         """Wait until no compaction that somebody asked for runs."""

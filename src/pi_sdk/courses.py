@@ -96,6 +96,11 @@ class Courses:
         await self._settle_deferred()
         return answer
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the end of every course has been told."""
+        return self._latest is None or self._latest.settled.is_set()
+
     async def wait_for_latest(self) -> None:
         """Wait until the current course, or the one whose end is being told, has settled."""
         if self._latest is not None:

@@ -27,6 +27,7 @@ from pi_tools.image_types import SNIFF_BYTES, image_mime_type, image_size
 __all__ = ("BlockedImages", "check_images", "fit_prompt_images", "fit_result_images")
 
 _NOT_RESIZED = "[Image omitted: could not be resized below the inline image size limit.]"
+_SUPPORTED = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _BLOCKED = "Image reading is disabled."
 
 
@@ -64,9 +65,10 @@ async def fit_prompt_images(message: UserMessage, model: Model, *, resize: bool)
 
 
 async def fit_result_images(message: ToolResultMessage, model: Model, *, resize: bool) -> None:
-    """Make the images of a tool result fit `model`; what cannot be changed is kept.
+    """Make the images of a tool result fit `model`; one that cannot be changed is kept.
 
-    What was changed is said behind each image.
+    What was changed is said behind each image. One of a format that nobody takes becomes a text,
+    as no request with it could be made again.
     """
     limits = _limits(model) if resize else None
     if all(_is_fit(image, limits) for image in _images_of(message.content)):
@@ -76,8 +78,10 @@ async def fit_result_images(message: ToolResultMessage, model: Model, *, resize:
         if isinstance(block, ImageContent) and not _is_fit(block, limits):
             try:
                 block, notes = await asyncio.to_thread(_fit, block, limits)
-            except ImageOmittedError:
-                notes = ()
+            except ImageOmittedError as error:
+                supported = block.mime_type in _SUPPORTED
+                content.append(block if supported else TextContent(str(error)))
+                continue
             content.append(block)
             if notes:
                 content.append(TextContent("\n".join(notes)))
@@ -146,15 +150,14 @@ def _fit(
 
 def _is_fit(image: ImageContent, limits: ImageResizeOptions | None) -> bool:
     """Whether an image can stay as it is, as far as its header tells."""
+    if image.mime_type not in _SUPPORTED:
+        return False
     head = image.data[: SNIFF_BYTES // 3 * 4]
     try:
         data = base64.b64decode(head)
     except (binascii.Error, ValueError):
         return True
-    kind = image_mime_type(data)
-    if kind in (None, "image/bmp"):
-        return kind is None
-    if limits is None:
+    if limits is None or image_mime_type(data) is None:
         return True
     size = image_size(data)
     if size is None:  # a large header: a JPEG with a preview in it, say

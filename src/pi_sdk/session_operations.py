@@ -108,15 +108,18 @@ class SessionOperations(SessionControls):
         What is queued stays queued, and commands of the user go on. In a listener it does not
         wait, as the run waits for the listener.
         """
-        if self._courses.current is not None:
-            self._courses.current.aborted = True
-            self.agent.abort()
-        self._retry.abort()
+        self._stop_run()
         self._compacting.abort()
         self._moves.abort()
         if not self._listeners.inside:
             await self._courses.wait_for_latest()
             await self._compacting.wait()
+
+    def _stop_run(self) -> None:
+        if self._courses.current is not None:
+            self._courses.current.aborted = True
+            self.agent.abort()
+        self._retry.abort()
 
     def abort_retry(self) -> None:
         """Do not wait for the next attempt: the failed answer is the last one."""
@@ -138,13 +141,13 @@ class SessionOperations(SessionControls):
         `CompactionCancelledError`, `NoModelError`, and RuntimeError in a listener during a run.
         """
         self._require_open()
-        if self.is_streaming:
+        if not self._courses.is_settled:
             self._refuse_inside("compact")
+        self._compacting.abort()
         with self._compacting.claim() as claim:
-            self._compacting.abort()
             await claim.wait_for_earlier()
-            if self.is_streaming:
-                await self.abort()
+            self._stop_run()
+            await self._courses.wait_for_latest()
             if claim.is_lost:
                 raise CompactionCancelledError
             return await self._compacting.run_manual(claim, instructions)

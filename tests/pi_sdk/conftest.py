@@ -27,6 +27,8 @@ class Answer:
     hold: asyncio.Event | None = None
     status: int = 200
     error: str = "overloaded"
+    finish: str | None = None
+    prompt_tokens: int = 100
 
 
 @dataclass
@@ -117,8 +119,9 @@ class FakeProvider:
             text = json.dumps(arguments)
             for part in (text[: len(text) // 2], text[len(text) // 2 :]):
                 yield chunk({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
-        usage = {"prompt_tokens": 100, "completion_tokens": 10}
-        yield chunk({}, "tool_calls" if answer.calls else "stop", usage=usage)
+        usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": 10}
+        finish = answer.finish or ("tool_calls" if answer.calls else "stop")
+        yield chunk({}, finish, usage=usage)
         yield b"data: [DONE]\n\n"
 
 
