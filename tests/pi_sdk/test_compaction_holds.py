@@ -173,7 +173,7 @@ TALKS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TALKS)
 @example(Talk(6000, 3000, 2000, [(20, [[45], [45], [45]])] * 6))
 @example(Talk(6000, 100_000, 0, [(20, [[300, 300]] * 4)] * 3))
@@ -185,7 +185,7 @@ def test_no_request_is_larger_than_the_window(tmp_path_factory, talk):
     check_events(events)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TALKS, st.frozensets(st.integers(0, 6)))
 def test_summaries_that_fail_break_nothing(tmp_path_factory, talk, broken):
     talk.broken = broken
