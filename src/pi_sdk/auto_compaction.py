@@ -72,21 +72,25 @@ class AutoCompaction:
         if should_compact(tokens, model.context_window, settings):
             await self._make_room(model, settings)
 
-    async def between_turns(self, signal: AbortSignal) -> None:
-        """Make room if the reserve is not free before the next response of a run."""
+    def is_due_between_turns(self) -> bool:
+        """Whether the reserve is not free before the next response of a run."""
         model, settings = self._enabled()
         if model is None or settings is None or self._failed or self._tight:
-            return
-        if should_compact(self._core.context.tokens(), model.context_window, settings):
-            await self._make_room(model, settings, signal)
+            return False
+        return should_compact(self._core.context.tokens(), model.context_window, settings)
 
-    async def before_request(self, signal: AbortSignal) -> None:
-        """Make room if half of the reserve is gone: messages came that nobody had counted."""
+    def is_due_before_request(self) -> bool:
+        """Whether half of the reserve is gone too: messages came that nobody had counted."""
         model, settings = self._enabled()
         if model is None or settings is None or self._failed or model.context_window <= 0:
-            return
+            return False
         most = model.context_window - settings.reserve_tokens // 2
-        if self._core.context.tokens() > most:
+        return self._core.context.tokens() > most
+
+    async def within_run(self, signal: AbortSignal) -> None:
+        """Make room for the next request of a run."""
+        model, settings = self._enabled()
+        if model is not None and settings is not None:
             await self._make_room(model, settings, signal)
 
     async def _make_room(

@@ -64,11 +64,27 @@ class RunHooks:
         self._model, self._level = state.model, state.thinking_level
         self._tools, self._sections = tuple(state.tools), self._core.sections
 
-    async def _prepare_next_turn(self, turn: Turn, signal: AbortSignal) -> Prepared | None:
+    # Where nothing has to be waited for, which is nearly always, the hooks are no coroutines: to
+    # wait for one under an abort costs the loop a task.
+
+    def _prepare_next_turn(
+        self, turn: Turn, signal: AbortSignal
+    ) -> MaybeAwaitable[Prepared | None]:
+        due = self._auto_compaction.is_due_between_turns()
+        if due or self._host.prepare_next_turn is not None:
+            return self._prepare_slowly(turn, signal, compact=due)
+        return self._with_changes(Prepared(), turn)
+
+    async def _prepare_slowly(
+        self, turn: Turn, signal: AbortSignal, *, compact: bool
+    ) -> Prepared | None:
         hook = self._host.prepare_next_turn
         given = await _answer(hook(turn, signal)) if hook is not None else None
-        await self._auto_compaction.between_turns(signal)
-        given = given or Prepared()
+        if compact:
+            await self._auto_compaction.within_run(signal)
+        return self._with_changes(given or Prepared(), turn)
+
+    def _with_changes(self, given: Prepared, turn: Turn) -> Prepared | None:
         tools = self._core.agent.state.tools
         if _same(tools, self._tools) and self._core.sections is self._sections:
             return self._merged(given, turn.context)
@@ -77,10 +93,21 @@ class RunHooks:
         given = replace(given, messages=[*changes, *(given.messages or ())])
         return self._merged(given, RunContext(turn.context.messages, list(tools)), changed=True)
 
-    async def _prepare_request(self, asked: NextRequest, signal: AbortSignal) -> Prepared | None:
+    def _prepare_request(
+        self, asked: NextRequest, signal: AbortSignal
+    ) -> MaybeAwaitable[Prepared | None]:
+        due = self._auto_compaction.is_due_before_request()
+        if due or self._host.prepare_request is not None:
+            return self._prepare_request_slowly(asked, signal, compact=due)
+        return self._merged(Prepared(), asked.context)
+
+    async def _prepare_request_slowly(
+        self, asked: NextRequest, signal: AbortSignal, *, compact: bool
+    ) -> Prepared | None:
         hook = self._host.prepare_request
         given = await _answer(hook(asked, signal)) if hook is not None else None
-        await self._auto_compaction.before_request(signal)
+        if compact:
+            await self._auto_compaction.within_run(signal)
         return self._merged(given or Prepared(), asked.context)
 
     def _merged(self, given: Prepared, context: RunContext, *, changed: bool = False) -> Prepared:

@@ -58,6 +58,7 @@ class SessionCore(Struct, eq=False, kw_only=True):
     restores_tools: bool
     listeners: SessionListeners
     context: ContextTracker
+    fitted: tuple[SessionSettings, Model, CompactionSettings] | None = None
 
     def sync_agent(self) -> None:
         """The session is the truth: the agent works on what it holds."""
@@ -70,8 +71,13 @@ class SessionCore(Struct, eq=False, kw_only=True):
         self.context.begin_run()
 
     def compaction_settings(self, model: Model) -> CompactionSettings:
-        """The settings for `model`, made to fit its window."""
-        return fit_settings_to_window(self.settings.compaction_for(model), model.context_window)
+        """The settings for `model`, made to fit its window; looked up at every request."""
+        known = self.fitted
+        if known is None or known[0] is not self.settings or known[1] is not model:
+            found = self.settings.compaction_for(model)
+            fitted = fit_settings_to_window(found, model.context_window)
+            self.fitted = known = (self.settings, model, fitted)
+        return known[2]
 
     async def edit_context(self, target_id: str, replacement: JsonObject | None) -> None:
         """Leave an entry out of the context, or give it other content there, and tell so."""

@@ -263,7 +263,9 @@ def test_a_resumed_session_has_the_tools_it_ended_with(fake, project, tmp_path):
         async with fake, opened(fake, project, session_manager=manager) as session:
             session.set_active_tools_by_name(["read"])
             await session.prompt("hi")
-            path = session.session_file
+            return session.session_file
+
+    async def resume(path):
         found = []
         for options in ({}, {"custom_tools": [shout]}, {"tools": ["write"]}):
             again = SessionManager.open(path)
@@ -271,7 +273,8 @@ def test_a_resumed_session_has_the_tools_it_ended_with(fake, project, tmp_path):
                 found.append(session.get_active_tool_names())
         return found
 
-    assert asyncio.run(main()) == [["read"], ["read", "shout"], ["write"]]
+    path = asyncio.run(main())
+    assert asyncio.run(resume(path)) == [["read"], ["read", "shout"], ["write"]]
 
 
 # --- name and numbers -------------------------------------------------------------------------
