@@ -43,7 +43,6 @@ async def main() -> None:
         models=provider.models,
         session_manager=SessionManager.in_memory(),
         settings=SETTINGS,
-        context_files=False,
     ) as session:
         session.subscribe(show)
         await session.prompt("What changed?")
