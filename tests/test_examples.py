@@ -29,6 +29,7 @@ BLOCKS = [
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
 ]
 EXPECTED = {
+    "agent_session": "Then we start with the smallest.",
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
     "compaction": "10180 -> 1084 tokens",

@@ -238,6 +238,7 @@ def _assemble(
             exclude_tools=options.exclude_tools,
         ),
         custom_tool_names=[tool.name for tool in options.custom_tools],
+        bash_operations=(options.tool_options or ToolOptions()).get("bash", {}).get("operations"),
         restores_tools=options.tools is None and options.no_tools is None,
     )
 

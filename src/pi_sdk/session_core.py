@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -93,10 +94,21 @@ class SessionCore(Struct, eq=False, kw_only=True):
     async def ask(
         self, model: Model, system_prompt: str, text: str, options: StreamOptions
     ) -> AssistantMessage:
-        """Ask `model` something that is no part of the conversation, the way the agent asks."""
+        """Ask `model` something that is no part of the conversation, the way the agent asks.
+
+        The answer comes at once and may be as long as the model can make it.
+        """
         context = Context([UserMessage([TextContent(text)])], system_prompt)
         asked = StreamOptions(**self.agent.stream_options)
+        asked.pop("max_tokens", None)
+        asked.pop("tool_choice", None)
+        asked.pop("deferred", None)
         asked.update(options)
+        if (find_key := self.agent.hooks.get_api_key) is not None:
+            found = find_key(model.provider)
+            key = await found if inspect.isawaitable(found) else found
+            if key:
+                asked["api_key"] = key
         async with self.agent.stream(model, context, asked) as answer:
             return await answer.result()
 

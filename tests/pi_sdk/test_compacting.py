@@ -8,7 +8,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from pi_agent import tool
+from pi_agent import Hooks, tool
 from pi_ai.retry import RetryPolicy
 from pi_sdk import (
     CompactionCancelledError,
@@ -239,6 +239,25 @@ def test_a_summary_that_fails_is_retried_and_told(fake, project, recorder, answe
     started = seen.of("summarization_retry_attempt_start")[0]
     assert (started.source, started.reason) == ("compaction", "manual")
     assert seen.events[-1].error_message == f"Compaction failed: {text}"
+
+
+def test_a_summary_is_asked_for_as_answers_are_but_for_its_length(fake, project, answer):
+    async def main():
+        fake.answers = [answer((LONG,))] * 2
+        options = {
+            "stream_options": {"max_tokens": 100, "temperature": 0.5},
+            "hooks": Hooks(get_api_key=lambda provider: f"key of {provider}"),
+        }
+        async with fake, opened(fake, project, settings=SMALL, **options) as session:
+            await session.prompt("a" + LONG)
+            await session.prompt("b" + LONG)
+            await session.compact()
+            return [request.headers["authorization"] for request in fake.server.requests]
+
+    assert asyncio.run(main()) == ["Bearer key of fake"] * 3
+    limits = [body.get("max_completion_tokens", body.get("max_tokens")) for body in fake.bodies]
+    assert limits == [100, 100, 4096]
+    assert [body["temperature"] for body in fake.bodies] == [0.5] * 3
 
 
 # --- by itself --------------------------------------------------------------------------------

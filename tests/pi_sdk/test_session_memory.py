@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def options(project: Path, models: Models) -> dict[str, Any]:
 
 
 def objects() -> int:
-    """How many objects there are that can hold others; the lines of a session are not among them."""
+    """How many objects there are that can hold others, which the lines of a session cannot."""
     gc.collect()
     return len(gc.get_objects())
 
@@ -91,7 +92,7 @@ def test_two_thousand_prompts_leave_nothing_but_their_messages(project, stored):
     assert compactions > 10
     assert max(kept) < 300
     messages = 2 * 500  # the session keeps those of its lines
-    steps = [later - earlier for earlier, later in zip(held, held[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(held)]
     assert max(steps) < 1.1 * messages
     assert left < 500  # what is made once, and kept for the next session
 
