@@ -35,13 +35,13 @@ from pi_sdk.rpc_types import (
 )
 from pi_sdk.runtime import AgentSessionRuntime
 
-__all__ = ("RpcServer", "main")
+__all__ = ("HANDLERS", "RpcServer", "main")
 
 _LAST_RESPONSES_SECONDS = 1.0
 _READ_AHEAD_LINES = 1000
 """How many commands may wait for a client that does not read; the end of input is seen behind."""
 
-_HANDLERS: Handlers = {**RUN_HANDLERS, **SETTING_HANDLERS, **SESSION_HANDLERS}
+HANDLERS: Handlers = {**RUN_HANDLERS, **SETTING_HANDLERS, **SESSION_HANDLERS}
 
 
 class RpcServer:
@@ -76,13 +76,16 @@ class RpcServer:
         reading = asyncio.create_task(self._read())
         taking_up = asyncio.create_task(self._take_up())
         try:
-            await asyncio.wait([reading, self._lost], return_when=asyncio.FIRST_COMPLETED)
+            ends = [reading, taking_up, self._lost]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._finish(reading, taking_up)
             self._lost.cancel()
         if not self._lost.cancelled():
             self._lost.result()
-        reading.result()
+        for task in (reading, taking_up):
+            if not task.cancelled():
+                task.result()
 
     def _listen_to(self, session: AgentSession) -> None:
         self._stop_listening()
@@ -127,10 +130,11 @@ class RpcServer:
         def answer(data: object) -> None:
             self._writer.put_line(encode_response(command.type, command.id, data=data))
 
+        await self._writer.wait_writable()  # else answers to many lines would pile up
         output_name = self._name_output(command)
         call = Call(self._runtime, answer, output_name)
         try:
-            data = await _HANDLERS[type(command)](call, command)
+            data = await HANDLERS[type(command)](call, command)
             if not call.answered:
                 await self._send(encode_response(command.type, command.id, data=data))
         except Exception as error:  # noqa: BLE001  # no command ends the server

@@ -129,7 +129,7 @@ class PipeLines(asyncio.BaseProtocol):
 
     async def wait_writable(self) -> None:
         """See `LineWriter`."""
-        if not self._writable.is_set():
+        while not self._writable.is_set():  # others who waited may have filled it again
             await self._writable.wait()
 
     def stop_waiting(self) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from pi_ai import Models, get_model
 from pi_sdk import AgentSession, AgentSessionRuntime, create_agent
-from pi_sdk.rpc import RpcServer
+from pi_sdk.rpc import HANDLERS, RpcServer
+from pi_sdk.rpc_requests import Command
 from pi_session import SessionManager
 from support.agent_sessions import BUSY
 from support.rpc_wire import Wire, serve
@@ -416,6 +417,44 @@ def test_rpc_check_50_a_client_that_does_not_read_stalls_the_run(fake, project):
     assert serve(fake, project, talk).users() == ["A"]
 
 
+def test_a_client_that_does_not_read_is_not_listened_to(fake, project):
+    """Its commands wait in their lines, so that answers do not pile up."""
+
+    async def talk(wire: Wire) -> None:
+        wire.gate.clear()
+        wire.send(*({"id": number, "type": "get_messages"} for number in range(100)))
+        await wire.saw("response")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(wire.records) < 5
+        wire.gate.set()
+        await wire.saw("response", 100)
+
+    records = serve(fake, project, talk).records
+    assert [record["id"] for record in records] == list(range(100))
+
+
+@pytest.mark.parametrize("gate", [True, False], ids=["who reads", "who does not read"])
+def test_commands_in_front_of_the_end_of_input_are_handled(fake, project, gate):
+    """Of a client who reads what it has written and closed, or not."""
+
+    async def talk(wire: Wire) -> None:
+        if not gate:
+            wire.gate.clear()
+        wire.send(
+            {"id": "p", "type": "prompt", "message": "A"},
+            {"id": "n", "type": "new_session"},
+            {"id": "m", "type": "get_messages"},
+            {"id": "q", "type": "prompt", "message": "B"},
+        )
+
+    wire = serve(fake, project, talk)
+    answered = {r["id"]: r.get("data") for r in wire.of("response")}
+    assert answered["p"] == answered["q"] == {"disposition": "started"}
+    assert answered["n"] == {"cancelled": False}
+    assert answered["m"] == {"messages": []}
+
+
 def test_a_client_that_closes_its_side_without_reading_does_not_hang_the_server(fake, project):
     async def talk(wire: Wire) -> None:
         wire.gate.clear()
@@ -490,3 +529,7 @@ def test_a_failure_after_acceptance_is_told_on_standard_error(
     serve(fake, project, talk, session_manager=manager)
     told = capsys.readouterr().err
     assert "Error after the prompt was accepted: Session file was deleted: " in told
+
+
+def test_every_command_has_a_handler():
+    assert set(HANDLERS) == set(Command.__args__)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from pi_ai import UserMessage
 from pi_sdk import AgentSession
 from pi_sdk.rpc import main
-from pi_sdk.rpc_options import RpcOptions, open_runtime, parse_arguments
+from pi_sdk.rpc_options import RpcOptions, StartupError, open_runtime, parse_arguments
+from pi_session import SessionManager
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,12 @@ def opened(*arguments: str) -> AgentSession:
         (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
         (["--thinking", "xhigh"], {"thinking": "xhigh"}),
         (["-n", "N"], {"name": "N"}),
+        (["--models", "a, b:high"], {"models": ("a", "b:high")}),
+        (["--fork", "x", "--session-id", "y"], {"fork": "x", "session_id": "y"}),
+        (
+            ["--session-id", "y", "--no-session"],
+            {"session_id": "y", "in_memory": True},
+        ),
         (["-c"], {"resume": True}),
         (["--no-session"], {"in_memory": True}),
         (["-t", "read, bash,"], {"tools": ("read", "bash")}),
@@ -100,6 +108,52 @@ def test_a_session_is_gone_on_with(fake, write_models):
     found = asyncio.run(run())
     assert [count for *_, count in found] == [3, 5, 7, 9, 11]
     assert len({session_id for session_id, *_ in found}) == 1
+
+
+def test_a_session_is_found_by_the_beginning_of_its_id(project):
+    for number in (1, 2):
+        with SessionManager.create(project, id=f"abc-{number}") as session:
+            session.append_message(UserMessage("hi"))
+    assert opened("--session", "abc-1").session_id == "abc-1"
+    assert opened("--session", "abc").session_id.startswith("abc-")
+    with pytest.raises(StartupError, match="No session found matching 'bc'"):
+        opened("--session", "bc")
+
+
+@pytest.mark.parametrize("reference", ["the path", "far-away", "far"])
+def test_a_fork_is_a_new_session_here_with_all_of_another(tmp_path, project, reference):
+    other = tmp_path / "other"
+    other.mkdir()
+    with SessionManager.create(other, id="far-away") as session:
+        session.append_message(UserMessage("hi"))
+    path = str(session.session_file)
+    forked = opened(
+        "--fork", path if reference == "the path" else reference, "--session-id", "mine"
+    )
+    assert forked.session_id == "mine"
+    assert forked.session_manager.cwd == str(project)
+    assert [message.role for message in forked.messages] == ["user"]
+    assert json.loads(forked.session_file.read_text().splitlines()[0])["parentSession"] == path
+
+
+def test_models_make_a_scope_whose_first_model_starts(fake, write_models, capsys):
+    async def run() -> AgentSession:
+        async with fake:
+            write_models({"fake": fake.config()})
+            options = parse_arguments(["--no-session", "--models", "nope,m2,m1:low"])
+            async with await open_runtime(options) as runtime:
+                await runtime.session.set_model(runtime.session.scoped_models[1].model)
+                await runtime.new_session()
+                return runtime.session
+
+    session = asyncio.run(run())
+    assert session.model is not None
+    assert session.model.id == "m2"
+    assert [(one.model.id, one.thinking_level) for one in session.scoped_models] == [
+        ("m2", None),
+        ("m1", "low"),
+    ]
+    assert capsys.readouterr().err == 'Warning: No models match pattern "nope"\n'
 
 
 def test_a_session_path_that_does_not_exist_is_a_new_session(project):
