@@ -39,6 +39,7 @@ EXPECTED = {
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "read_only_agent": "shop.py:1: def total(prices):",
+    "replace_session": "the first again: Rome.",
     "rpc_client": "exit status: 0",
     "sessions": "With its result: ['assistant', 'toolResult']",
     "steering": "stopped: aborted",
