@@ -33,6 +33,9 @@ def prompt_changes(core: SessionCore, messages: Sequence[AgentMessage]) -> list[
     return [] if patch is None else [patch]
 
 
+_NOTHING = Prepared()
+
+
 class RunHooks:
     """The session's part in its agent's runs. `begin` before each of them."""
 
@@ -73,7 +76,7 @@ class RunHooks:
         due = self._auto_compaction.is_due_between_turns()
         if due or self._host.prepare_next_turn is not None:
             return self._prepare_slowly(turn, signal, compact=due)
-        return self._with_changes(Prepared(), turn)
+        return self._with_changes(_NOTHING, turn)
 
     async def _prepare_slowly(
         self, turn: Turn, signal: AbortSignal, *, compact: bool
@@ -82,7 +85,7 @@ class RunHooks:
         given = await _answer(hook(turn, signal)) if hook is not None else None
         if compact:
             await self._auto_compaction.within_run(signal)
-        return self._with_changes(given or Prepared(), turn)
+        return self._with_changes(given or _NOTHING, turn)
 
     def _with_changes(self, given: Prepared, turn: Turn) -> Prepared | None:
         tools = self._core.agent.state.tools
@@ -99,7 +102,7 @@ class RunHooks:
         due = self._auto_compaction.is_due_before_request()
         if due or self._host.prepare_request is not None:
             return self._prepare_request_slowly(asked, signal, compact=due)
-        return self._merged(Prepared(), asked.context)
+        return self._merged(_NOTHING, asked.context)
 
     async def _prepare_request_slowly(
         self, asked: NextRequest, signal: AbortSignal, *, compact: bool
@@ -108,7 +111,7 @@ class RunHooks:
         given = await _answer(hook(asked, signal)) if hook is not None else None
         if compact:
             await self._auto_compaction.within_run(signal)
-        return self._merged(given or Prepared(), asked.context)
+        return self._merged(given or _NOTHING, asked.context)
 
     def _merged(self, given: Prepared, context: RunContext, *, changed: bool = False) -> Prepared:
         """What the host gave, with what changed in the session; its messages are the truth."""
@@ -122,7 +125,8 @@ class RunHooks:
             state.messages = messages
             core.context.begin_run()
             context, changed = RunContext(messages, context.tools), True
-        given = replace(given, context=context if changed else None)
+        if changed:
+            given = replace(given, context=context)
         if state.model is not self._model:
             self._model = state.model
             given = replace(given, model=state.model)

@@ -114,6 +114,7 @@ class SessionOperations(SessionControls):
         if not self._listeners.inside:
             await self._courses.wait_for_latest()
             await self._compacting.wait()
+            await self._moves.wait()
 
     def _stop_run(self) -> None:
         if self._courses.current is not None:
@@ -130,6 +131,7 @@ class SessionOperations(SessionControls):
         self._refuse_inside("wait_for_idle")
         await self._courses.wait_for_all()
         await self._compacting.wait()
+        await self._moves.wait()
 
     # --- the context --------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from pi_agent import (
     AgentStartEvent,
     MessageEndEvent,
     MessageStartEvent,
+    MessageUpdateEvent,
     TurnEndEvent,
 )
 from pi_ai import (
@@ -160,6 +161,9 @@ class SessionRuns:
 
     async def _on_agent_event(self, event: AgentEvent) -> None:
         """Store what is finished, then tell."""
+        if isinstance(event, MessageUpdateEvent):  # nearly all are
+            await self._core.listeners.tell(event)
+            return
         told: SessionEvent = event
         match event:
             case AgentStartEvent():

@@ -5,6 +5,8 @@ Source: sdk spec, section 14.2; session spec, section 15.
 
 from __future__ import annotations
 
+import asyncio
+
 from pi_ai import AbortController, AbortError, Wire
 from pi_sdk.errors import NoModelError
 from pi_sdk.session_core import SessionCore
@@ -34,6 +36,7 @@ class TreeMoves:
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._controller: AbortController | None = None
+        self._over = asyncio.Event()
 
     @property
     def is_running(self) -> bool:
@@ -44,6 +47,11 @@ class TreeMoves:
         """Stop the summary that is being written; nothing is moved then."""
         if self._controller is not None:
             self._controller.abort()
+
+    async def wait(self) -> None:
+        """Wait until no move is on its way."""
+        if self._controller is not None:
+            await self._over.wait()
 
     async def move(
         self,
@@ -65,6 +73,7 @@ class TreeMoves:
         if summarize and core.model is None:
             raise NoModelError("No model available for summarization")
         self._controller = AbortController()
+        self._over.clear()
         try:
             summarizer = (
                 session_summarizer(core, core.require_model(), "branchSummary")
@@ -85,6 +94,7 @@ class TreeMoves:
             return TreeMove(cancelled=True, aborted=True)
         finally:
             self._controller = None
+            self._over.set()
         restore_tools(core)
         core.sync_agent()
         entry = found.summary_entry
