@@ -40,6 +40,8 @@ _FAILED = "Context overflow recovery failed"
 class AutoCompaction:
     """Decides before prompts, between turns and after runs; does nothing if it is not enabled."""
 
+    __slots__ = ("_compacting", "_core", "_failed", "_recovered", "_tight")
+
     def __init__(self, core: SessionCore, compacting: Compacting) -> None:
         self._core = core
         self._compacting = compacting
@@ -62,10 +64,10 @@ class AutoCompaction:
         self._failed = self._tight = False
         entry = self._last_answer()
         trigger = None if entry is None else self._find_trigger(entry, model, settings)
-        if trigger is not None and trigger.reason == "overflow":
-            await self._recover(trigger, model, settings, will_retry=False)
-        elif trigger is not None:
+        if trigger is not None and trigger.overflow is None:
             await self._make_room(model, settings)
+        elif trigger is not None and not (trigger.retry and self._recovered):
+            await self._recover(trigger, model, settings, will_retry=False)
         if self._failed or model.context_window <= 0:
             return
         tokens = self._core.context.tokens() + estimate_agent_messages(coming)
@@ -153,7 +155,7 @@ class AutoCompaction:
         if preparation is None and not find_oversized_results(
             projection, model.context_window, settings
         ):
-            if trigger.retry:
+            if will_retry:
                 await self._tell_failure(f"{_FAILED}: {explain_nothing_to_compact(branch)}")
             return False
         self._recovered = self._recovered or trigger.retry
@@ -183,9 +185,11 @@ class AutoCompaction:
         """The last answer on the branch, looked for from its end."""
         session = self._core.session_manager
         entry = session.get_leaf_entry()
-        while entry is not None and not isinstance(entry.message, AssistantMessage):
+        for _ in range(len(session)):  # parents in a damaged file may go round in circles
+            if entry is None or isinstance(entry.message, AssistantMessage):
+                return entry
             entry = session.get_entry(entry.parent_id) if entry.parent_id else None
-        return entry
+        return None
 
     def _find_trigger(
         self, entry: Entry, model: Model, settings: CompactionSettings

@@ -66,6 +66,8 @@ class Claim:
 class Compacting:
     """The compaction of a session that runs, if one does; `leaf_id` is where the last one ended."""
 
+    __slots__ = ("_claim", "_controller", "_core", "leaf_id")
+
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._controller: AbortController | None = None

@@ -28,6 +28,8 @@ class ContextTracker:
     What else is appended to the session, or a move in its tree, is seen by its leaf.
     """
 
+    __slots__ = ("_counted", "_counted_leaf", "_run_leaf", "_session", "_tokens")
+
     def __init__(self, session: SessionManager) -> None:
         self._session = session
         self._run_leaf: str | None = None

@@ -20,6 +20,8 @@ DeliverAs: TypeAlias = Literal["steer", "followUp", "nextTurn"]
 class CustomMessages:
     """The messages of a host that wait: behind the next prompt, or for the end of a turn."""
 
+    __slots__ = ("_core", "_next_prompt", "_turn_end")
+
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._next_prompt: list[CustomMessage] = []

@@ -22,6 +22,8 @@ _CANCELLED = "Retry cancelled"
 class AutoRetry:
     """Counts the attempts for one answer; `attempt` is 0 while there was no failure."""
 
+    __slots__ = ("_core", "_waiting", "attempt")
+
     def __init__(self, core: SessionCore) -> None:
         self.attempt = 0
         self._core = core

@@ -39,6 +39,17 @@ _NOTHING = Prepared()
 class RunHooks:
     """The session's part in its agent's runs. `begin` before each of them."""
 
+    __slots__ = (
+        "_auto_compaction",
+        "_core",
+        "_host",
+        "_installed",
+        "_level",
+        "_model",
+        "_sections",
+        "_tools",
+    )
+
     def __init__(self, core: SessionCore, auto_compaction: AutoCompaction) -> None:
         self._core = core
         self._auto_compaction = auto_compaction

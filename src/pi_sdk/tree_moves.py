@@ -33,10 +33,12 @@ class TreeMove(Wire, kw_only=True):
 class TreeMoves:
     """Moves one session, one move at a time."""
 
+    __slots__ = ("_controller", "_core", "_over")
+
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._controller: AbortController | None = None
-        self._over = asyncio.Event()
+        self._over: asyncio.Event | None = None  # for whoever waits for the move
 
     @property
     def is_running(self) -> bool:
@@ -50,7 +52,8 @@ class TreeMoves:
 
     async def wait(self) -> None:
         """Wait until no move is on its way."""
-        if self._controller is not None:
+        while self._controller is not None:
+            self._over = self._over or asyncio.Event()
             await self._over.wait()
 
     async def move(
@@ -73,7 +76,6 @@ class TreeMoves:
         if summarize and core.model is None:
             raise NoModelError("No model available for summarization")
         self._controller = AbortController()
-        self._over.clear()
         try:
             summarizer = (
                 session_summarizer(core, core.require_model(), "branchSummary")
@@ -94,7 +96,9 @@ class TreeMoves:
             return TreeMove(cancelled=True, aborted=True)
         finally:
             self._controller = None
-            self._over.set()
+            if self._over is not None:
+                self._over.set()
+                self._over = None
         restore_tools(core)
         core.sync_agent()
         entry = found.summary_entry

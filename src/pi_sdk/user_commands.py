@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from pi_ai import AbortController, AbortSignal
 from pi_sdk.events import BashExecutionUpdateEvent
@@ -27,11 +26,13 @@ class UserCommands:
     `operations` run them; by default this machine does, in the shell that the settings name.
     """
 
+    __slots__ = ("_core", "_ended", "_operations", "_running", "_waiting")
+
     def __init__(self, core: SessionCore, operations: BashOperations | None = None) -> None:
         self._core = core
         self._operations = operations
         self._running: set[AbortController] = set()
-        self._ended = asyncio.Event()  # set when the last one has
+        self._ended: asyncio.Event | None = None  # for whoever waits for the last one
         self._waiting: list[BashExecutionMessage] = []
 
     @property
@@ -51,7 +52,8 @@ class UserCommands:
 
     async def wait(self) -> None:
         """Wait until no command runs."""
-        if self._running:
+        while self._running:
+            self._ended = self._ended or asyncio.Event()
             await self._ended.wait()
 
     async def run(
@@ -75,7 +77,6 @@ class UserCommands:
             chunks.put(text)
 
         self._running.add(controller)
-        self._ended.clear()
         try:
             return await execute_bash(
                 f"{prefix}\n{command}" if prefix else command,
@@ -89,11 +90,14 @@ class UserCommands:
             raise
         finally:
             chunks.close()
-            with suppress(asyncio.CancelledError):
-                await telling
-            self._running.discard(controller)
-            if not self._running:
-                self._ended.set()
+            try:
+                await asyncio.wait([telling])
+            finally:
+                telling.cancel()
+                self._running.discard(controller)
+                if not self._running and self._ended is not None:
+                    self._ended.set()
+                    self._ended = None
 
     def record(
         self, command: str, result: UserBashResult, *, exclude_from_context: bool, at_once: bool

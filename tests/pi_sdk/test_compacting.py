@@ -560,3 +560,23 @@ def test_navigating_and_reloading_wait_for_the_run(fake, project, recorder, answ
         "Wait for the current response to finish before navigating the session tree.",
         "Wait for the current response to finish before reloading.",
     ]
+
+
+def test_the_next_prompt_after_a_failed_recovery_is_simply_asked(fake, project, recorder, answer):
+    """Nothing is hidden or told again; its own overflow is recovered from."""
+
+    async def main():
+        failed = answer(status=400, error=OVERFLOW)
+        fake.answers = [answer((LONG,)), failed, answer(("the summary",)), failed]
+        async with fake, session_of(fake, project) as session:
+            await session.prompt("a" + LONG)
+            await session.prompt("b" + LONG)
+            seen = recorder()
+            session.subscribe(seen)
+            last = await session.prompt("c")
+            return seen, last
+
+    seen, last = asyncio.run(main())
+    assert last.text == "Hello world"
+    assert compactions(seen) == []
+    assert "entry_appended" not in seen.types

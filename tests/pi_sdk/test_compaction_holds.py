@@ -37,7 +37,8 @@ async def fetch(size: int) -> str:
 class Talk(Struct):
     """A conversation: of each prompt its length and, turn by turn, the lengths of pages fetched.
 
-    Lengths are percents of the window. `broken` are the numbers of the summaries that fail.
+    Lengths are percents of the window. `steer` is what the user says after every page; `broken`
+    are the numbers of the summaries that fail.
     """
 
     window: int
@@ -46,6 +47,7 @@ class Talk(Struct):
     prompts: list[tuple[int, list[list[int]]]]
     broken: frozenset[int] = frozenset()
     summary: int = 5
+    steer: int = 0
 
 
 class Provider(Struct):
@@ -124,6 +126,12 @@ def hold(talk: Talk, project: Path, **more: Any) -> tuple[Provider, list[Any], l
         reasons: list[str] = []
         async with create_agent(**{**options, **more}) as session:
             session.subscribe(events.append)
+
+            async def steer(event: Any) -> None:
+                if talk.steer and event.type == "tool_execution_end":
+                    await session.steer("q" * provider.length(talk.steer))
+
+            session.subscribe(steer)
             for size, rounds in talk.prompts:
                 provider.rounds = [list(pages) for pages in rounds]
                 last = await session.prompt("p" * provider.length(size))
@@ -170,6 +178,7 @@ TALKS = st.builds(
         max_size=7,
     ),
     summary=st.sampled_from([1, 5]),
+    steer=st.sampled_from([0, 0, 1, 20]),
 )
 
 
@@ -177,6 +186,7 @@ TALKS = st.builds(
 @given(TALKS)
 @example(Talk(6000, 3000, 2000, [(20, [[45], [45], [45]])] * 6))
 @example(Talk(6000, 100_000, 0, [(20, [[300, 300]] * 4)] * 3))
+@example(Talk(9000, 3000, 2000, [(20, [[20, 20]] * 4)] * 3, steer=20))
 def test_no_request_is_larger_than_the_window(tmp_path_factory, talk):
     provider, events, reasons = hold(talk, tmp_path_factory.getbasetemp())
     assert max(provider.sizes) <= talk.window

@@ -442,3 +442,18 @@ def test_a_move_that_cannot_be_made_is_refused(fake, project):
                 await session.navigate_tree(target, summarize=True)
 
     asyncio.run(main())
+
+
+def test_a_cancelled_command_ends_and_is_not_stored(fake, project, recorder):
+    async def main():
+        async with fake, opened(fake, project) as session:
+            seen = recorder()
+            session.subscribe(seen)
+            run = asyncio.create_task(session.execute_bash("echo begun; sleep 30"))
+            await seen.saw("bash_execution_update")
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+            return session.is_bash_running, session.messages
+
+    assert asyncio.run(main()) == (False, [])
