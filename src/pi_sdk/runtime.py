@@ -178,8 +178,13 @@ class AgentSessionRuntime:
         session = await self._create_session(manager)
         try:
             await self._session.aclose()
-        finally:
-            self._take(session)
+        except RuntimeError:  # in a listener, which it would wait for: it has closed nothing
+            await session.aclose()
+            raise
+        except BaseException:
+            self._take(session)  # there is no other any more
+            raise
+        self._take(session)
 
     async def _reopen(self, cwd_override: PathLike | None) -> None:
         """Read the file of the current session again, which its lock allows to one at a time."""

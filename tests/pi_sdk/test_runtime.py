@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from pi_sdk import AgentSession, AgentSessionRuntime, SdkError, SessionCwdError, create_agent
+from pi_sdk import (
+    AgentSession,
+    AgentSessionRuntime,
+    SdkError,
+    SessionCwdError,
+    SessionEvent,
+    create_agent,
+)
 from pi_session import SessionFormatError, SessionLockedError, SessionManager
 from support.agent_sessions import said
 
@@ -151,6 +158,56 @@ def test_a_session_that_cannot_be_made_leaves_the_old_one_running(fake, project)
                 assert (await first.prompt("A")).text == "Hello world"
 
     asyncio.run(main())
+
+
+def test_a_listener_cannot_replace_the_session_that_waits_for_it(fake, project):
+    async def talk(runtime: AgentSessionRuntime) -> None:
+        old, refused = runtime.session, []
+
+        async def replace(event: SessionEvent) -> None:
+            if event.type == "turn_end":
+                with pytest.raises(RuntimeError, match="in a listener") as raised:
+                    await runtime.new_session()
+                refused.append(raised.value)
+
+        old.subscribe(replace)
+        answer = await old.prompt("A")
+        assert len(refused) == 1
+        assert runtime.session is old
+        assert answer is not None
+        assert answer.text == "Hello world"
+
+    replacing(fake, project, talk)
+
+
+def test_a_replacement_that_is_cancelled_leaves_one_session_open(fake, project, answer, recorder):
+    fake.answers = [answer(hold=asyncio.Event())]
+
+    async def talk(runtime: AgentSessionRuntime) -> None:
+        old, events = runtime.session, recorder()
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def slow(event: SessionEvent) -> None:
+            if event.type == "agent_end":
+                entered.set()
+                await leave.wait()
+
+        old.subscribe(events)
+        old.subscribe(slow)
+        running = asyncio.create_task(old.prompt("A"))
+        await events.saw("message_update", 2)
+        replacing = asyncio.create_task(runtime.new_session())
+        await entered.wait()
+        replacing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await replacing
+        leave.set()
+        await running
+        assert runtime.session is not old
+        assert old.session_manager.read_only
+        assert not runtime.session.session_manager.read_only
+
+    replacing(fake, project, talk)
 
 
 # --- another file -----------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def test_active_tools_keep_their_place(fake, project):
     first, second, everything = asyncio.run(main())
     assert first == ["read", "write"]
     assert second == ["read", "write", "edit"]
-    assert everything == ["read", "edit", "write"]
+    assert everything == ["read", "edit", "write", "grep", "find", "ls"]
 
 
 def test_a_resumed_session_has_the_tools_it_ended_with(fake, project, tmp_path):
