@@ -29,6 +29,7 @@ from pi_session import (
     find_session_by_id,
     resolve_agent_dir,
 )
+from pi_session.locations import expand_path
 
 __all__ = ("RpcOptions", "StartupError", "open_runtime", "parse_arguments")
 
@@ -313,11 +314,11 @@ def _session_path(
     known = find_session_by_id(cwd, reference, session_dir)
     if known is not None:
         return known
-    directory = Path(session_dir) if session_dir else default_session_dir(cwd)
+    directory = Path(expand_path(session_dir)) if session_dir else default_session_dir(cwd)
     files = [*directory.glob("*.jsonl")]
     if anywhere and not session_dir:
         files += directory.parent.glob("*/*.jsonl")
     begun = [path for path in files if path.stem.partition("_")[2].startswith(reference)]
-    if not begun:
+    if not begun or not reference:
         raise StartupError(f"No session found matching '{reference}'")
     return max(begun, key=lambda path: path.stem)

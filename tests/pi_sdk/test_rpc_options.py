@@ -116,8 +116,9 @@ def test_a_session_is_found_by_the_beginning_of_its_id(project):
             session.append_message(UserMessage("hi"))
     assert opened("--session", "abc-1").session_id == "abc-1"
     assert opened("--session", "abc").session_id.startswith("abc-")
-    with pytest.raises(StartupError, match="No session found matching 'bc'"):
-        opened("--session", "bc")
+    for unknown in ("bc", ""):
+        with pytest.raises(StartupError, match=f"No session found matching '{unknown}'"):
+            opened("--session", unknown)
 
 
 @pytest.mark.parametrize("reference", ["the path", "far-away", "far"])
