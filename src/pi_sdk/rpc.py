@@ -20,11 +20,12 @@ from pi_sdk.agent_session import AgentSession
 from pi_sdk.errors import SessionCwdError
 from pi_sdk.events import BashExecutionUpdateEvent, SessionEvent
 from pi_sdk.rpc_call import Call, Handlers
-from pi_sdk.rpc_options import RpcOptions, StartupError, open_runtime, parse_arguments
+from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments
 from pi_sdk.rpc_requests import Command
 from pi_sdk.rpc_run_commands import RUN_HANDLERS
 from pi_sdk.rpc_session_commands import REPLACING_COMMANDS, SESSION_HANDLERS
 from pi_sdk.rpc_setting_commands import SETTING_HANDLERS
+from pi_sdk.rpc_start import open_runtime
 from pi_sdk.rpc_streams import LineReader, LineWriter, open_standard_streams
 from pi_sdk.rpc_types import (
     CommandError,

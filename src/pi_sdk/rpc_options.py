@@ -1,4 +1,4 @@
-"""The command line of the RPC server, and the session that it asks for.
+"""The command line of the RPC server.
 
 Source: rpc spec, section 2.
 """
@@ -15,23 +15,9 @@ from typing import Any, Literal, NoReturn
 
 from msgspec import Struct
 
-from pi_ai import THINKING_LEVELS, Models, StreamOptions, ThinkingLevel
-from pi_ai.models import default_models
-from pi_sdk.agent_session import AgentSession
-from pi_sdk.custom_providers import load_user_models
-from pi_sdk.model_choice import ModelChoice, match_start_model
-from pi_sdk.model_scope import match_scope
-from pi_sdk.runtime import AgentSessionRuntime
-from pi_sdk.sdk import create_agent
-from pi_session import (
-    SessionManager,
-    default_session_dir,
-    find_session_by_id,
-    resolve_agent_dir,
-)
-from pi_session.locations import expand_path
+from pi_ai import THINKING_LEVELS, ThinkingLevel
 
-__all__ = ("RpcOptions", "StartupError", "open_runtime", "parse_arguments")
+__all__ = ("RpcOptions", "StartupError", "parse_arguments", "warn")
 
 
 class StartupError(Exception):
@@ -101,7 +87,7 @@ class _Absent(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        _warn(f"{option_string} is ignored: there are no extensions, skills, prompts or themes")
+        warn(f"{option_string} is ignored: there are no extensions, skills, prompts or themes")
 
 
 def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
@@ -172,7 +158,7 @@ def _checked(told: Any) -> RpcOptions:
         raise StartupError("Error: --tools: tool names cannot be mixed with +name or -name entries")
     thinking = told.thinking
     if thinking is not None and thinking not in THINKING_LEVELS:
-        _warn(f'Invalid thinking level "{thinking}". Valid values: {", ".join(THINKING_LEVELS)}')
+        warn(f'Invalid thinking level "{thinking}". Valid values: {", ".join(THINKING_LEVELS)}')
         thinking = None
     return RpcOptions(
         provider=told.provider,
@@ -213,112 +199,6 @@ def _text_or_file(text: Any) -> Any:
     return Path(text).read_text(encoding="utf-8-sig")
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Tell the user, on standard error, of something that does not stop the start."""
     print(f"Warning: {text}", file=sys.stderr)  # noqa: T201
-
-
-# --- the session ------------------------------------------------------------------------------
-
-
-async def open_runtime(options: RpcOptions) -> AgentSessionRuntime:
-    """A runtime with the session that the options ask for; they hold for those that follow it too.
-
-    Raises as `create_agent` does, and `StartupError`. What cannot be used of models.json, and what
-    was chosen for want of something better, is told on standard error.
-    """
-    models, problems = load_user_models(resolve_agent_dir(), default_models)
-    scope = match_scope(models, options.models)
-    for problem in (*problems, *scope.warnings):
-        _warn(problem)
-    choice = _choose_model(options, models)
-
-    async def create(manager: SessionManager) -> AgentSession:
-        start = choice
-        if start is None and scope.entries and not manager.build_session_context().messages:
-            start = ModelChoice(scope.entries[0].model, scope.entries[0].thinking_level)
-        return await create_agent(
-            model=start.model if start else None,
-            thinking_level=options.thinking or (start.thinking_level if start else None),
-            tools=options.tools,
-            no_tools=options.no_tools,
-            exclude_tools=options.exclude_tools,
-            system_prompt=options.system_prompt,
-            append_system_prompt=options.append_system_prompt,
-            context_files=options.context_files,
-            session_manager=manager,
-            models=models,
-            scoped_models=scope.entries,
-            stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
-        )
-
-    session = await create(_open_session(options))
-    if options.name is not None:
-        try:
-            await session.set_session_name(options.name)
-        except BaseException:
-            await session.aclose()
-            raise
-    if session.model_fallback_message:
-        _warn(session.model_fallback_message)
-    return AgentSessionRuntime(session, create)
-
-
-def _choose_model(options: RpcOptions, models: Models) -> ModelChoice | None:
-    if options.model is None:
-        return None
-    choice = match_start_model(models, options.model, provider=options.provider)
-    if choice.warning:
-        _warn(choice.warning)
-    return choice
-
-
-def _open_session(options: RpcOptions) -> SessionManager:
-    cwd = Path.cwd()
-    if options.fork is not None:
-        return _forked_session(options.fork, cwd, options)
-    if options.in_memory:
-        return SessionManager.in_memory(cwd, id=options.session_id)
-    if options.session is not None:
-        return SessionManager.open(
-            _session_path(options.session, cwd, options.session_dir), options.session_dir
-        )
-    if options.resume:
-        return SessionManager.continue_recent(cwd, options.session_dir)
-    if options.session_id is not None:
-        known = find_session_by_id(cwd, options.session_id, options.session_dir)
-        if known is not None:
-            return SessionManager.open(known, options.session_dir)
-    manager = SessionManager.create(cwd, options.session_dir, id=options.session_id)
-    if options.session_id is not None:
-        _warn(
-            f"No project session found with id '{options.session_id}'; "
-            "creating a new session with that id."
-        )
-    return manager
-
-
-def _forked_session(reference: str, cwd: Path, options: RpcOptions) -> SessionManager:
-    source = _session_path(reference, cwd, options.session_dir, anywhere=True)
-    return SessionManager.fork_from(source, cwd, options.session_dir, id=options.session_id)
-
-
-def _session_path(
-    reference: str, cwd: Path, session_dir: str | None, *, anywhere: bool = False
-) -> Path:
-    """The file at a path, which may be new, or of the session whose id begins so, the newest.
-
-    `anywhere`: the session may be of another working directory.
-    """
-    if "/" in reference or os.sep in reference or reference.endswith(".jsonl"):
-        return Path(reference)
-    known = find_session_by_id(cwd, reference, session_dir)
-    if known is not None:
-        return known
-    directory = Path(expand_path(session_dir)) if session_dir else default_session_dir(cwd)
-    files = [*directory.glob("*.jsonl")]
-    if anywhere and not session_dir:
-        files += directory.parent.glob("*/*.jsonl")
-    begun = [path for path in files if path.stem.partition("_")[2].startswith(reference)]
-    if not begun or not reference:
-        raise StartupError(f"No session found matching '{reference}'")
-    return max(begun, key=lambda path: path.stem)

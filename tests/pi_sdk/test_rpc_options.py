@@ -11,7 +11,8 @@ import pytest
 from pi_ai import UserMessage
 from pi_sdk import AgentSession
 from pi_sdk.rpc import main
-from pi_sdk.rpc_options import RpcOptions, StartupError, open_runtime, parse_arguments
+from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments
+from pi_sdk.rpc_start import open_runtime
 from pi_session import SessionManager
 
 
