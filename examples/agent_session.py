@@ -42,7 +42,7 @@ async def main() -> None:
         model=provider.model,
         models=provider.models,
         session_manager=SessionManager.in_memory(),
-        settings=SETTINGS,
+        session_settings=SETTINGS,
     ) as session:
         session.subscribe(show)
         await session.prompt("What changed?")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from pi_agent import (
     AgentEvent,
     AgentMessage,
 )
+from pi_ai import JsonValue
 from pi_session import CompactionResult
 from pi_session.entries import KnownEntry
 
@@ -92,7 +93,7 @@ class BashExecutionUpdateEvent(_Event, frozen=True, tag="bash_execution_update")
 
     type: ClassVar[Literal["bash_execution_update"]] = "bash_execution_update"
     delta: str
-    id: str | None = None
+    id: JsonValue | UnsetType = UNSET
 
 
 # --- going on after failures ------------------------------------------------------------------
@@ -104,7 +105,7 @@ class AutoRetryStartEvent(_Event, frozen=True, tag="auto_retry_start"):
     type: ClassVar[Literal["auto_retry_start"]] = "auto_retry_start"
     attempt: int
     max_attempts: int
-    delay_ms: int
+    delay_ms: float
     error_message: str
 
 
@@ -145,7 +146,7 @@ class SummarizationRetryScheduledEvent(_Event, frozen=True, tag="summarization_r
     type: ClassVar[Literal["summarization_retry_scheduled"]] = "summarization_retry_scheduled"
     attempt: int
     max_attempts: int
-    delay_ms: int
+    delay_ms: float
     error_message: str
 
 

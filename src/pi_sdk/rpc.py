@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from pi_ai import JsonValue, PiError
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.errors import SessionCwdError
-from pi_sdk.events import BashExecutionUpdateEvent, SessionEvent
+from pi_sdk.events import SessionEvent
 from pi_sdk.rpc_call import Call, Handlers
 from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments
 from pi_sdk.rpc_requests import Command
@@ -29,7 +29,6 @@ from pi_sdk.rpc_start import open_runtime
 from pi_sdk.rpc_streams import LineReader, LineWriter, open_standard_streams
 from pi_sdk.rpc_types import (
     CommandError,
-    encode_bash_update,
     encode_event,
     encode_response,
     read_command,
@@ -61,8 +60,6 @@ class RpcServer:
         self._writer = writer
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(_READ_AHEAD_LINES)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outputs: dict[str, JsonValue] = {}
-        self._count = 0
         self._lost: asyncio.Future[None] | None = None
         self._unsubscribe: Callable[[], object] | None = None
 
@@ -132,26 +129,13 @@ class RpcServer:
             self._writer.put_line(encode_response(command.type, command.id, data=data))
 
         await self._writer.wait_writable()  # else answers to many lines would pile up
-        output_name = self._name_output(command)
-        call = Call(self._runtime, answer, output_name)
+        call = Call(self._runtime, answer)
         try:
             data = await HANDLERS[type(command)](call, command)
             if not call.answered:
                 await self._send(encode_response(command.type, command.id, data=data))
         except Exception as error:  # noqa: BLE001  # no command ends the server
             await self._fail(command.type, command.id, error)
-        finally:
-            if output_name is not None:
-                del self._outputs[output_name]
-
-    def _name_output(self, command: Command) -> str | None:
-        """A name that stands for the command's id, which may be any JSON."""
-        if command.id is UNSET:
-            return None
-        self._count += 1
-        name = f"rpc-{self._count}"
-        self._outputs[name] = command.id
-        return name
 
     async def _fail(self, command: str, record_id: JsonValue | UnsetType, error: Exception) -> None:
         text = str(error) or type(error).__name__
@@ -160,12 +144,7 @@ class RpcServer:
     # --- out ----------------------------------------------------------------------------------
 
     async def _tell(self, event: SessionEvent) -> None:
-        if isinstance(event, BashExecutionUpdateEvent):
-            name = event.id
-            command_id = UNSET if name is None else self._outputs.get(name, name)
-            await self._send(encode_bash_update(event.delta, command_id))
-        else:
-            await self._send(encode_event(event))
+        await self._send(encode_event(event))
 
     async def _send(self, record: bytes) -> None:
         """Write a record. That the client is gone ends the server, not the run it happens in."""

@@ -17,19 +17,10 @@ __all__ = ("Call", "Handler", "Handlers")
 class Call:
     """One command on its way to its answer. `session` is the current one as the command began."""
 
-    def __init__(
-        self,
-        runtime: AgentSessionRuntime,
-        answer: Callable[[object], None],
-        output_name: str | None,
-    ) -> None:
-        """`answer` sends the response that carries the given data, or none for UNSET.
-
-        `output_name` is what the session is to call the output of the command in its events.
-        """
+    def __init__(self, runtime: AgentSessionRuntime, answer: Callable[[object], None]) -> None:
+        """`answer` sends the response that carries the given data, or none for UNSET."""
         self.runtime = runtime
         self.session: AgentSession = runtime.session
-        self.output_name = output_name
         self.answered = False
         self._answer = answer
 

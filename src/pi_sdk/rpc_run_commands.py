@@ -78,7 +78,7 @@ async def _bash(call: Call, command: BashCommand) -> object:
     return await call.session.execute_bash(
         command.command,
         exclude_from_context=bool(command.exclude_from_context),
-        id=call.output_name,
+        id=command.id,
     )
 
 

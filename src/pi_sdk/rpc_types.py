@@ -34,7 +34,7 @@ from pi_ai.wire import encode
 from pi_sdk.events import SessionEvent
 from pi_sdk.rpc_requests import Command
 
-__all__ = ("CommandError", "encode_bash_update", "encode_event", "encode_response", "read_command")
+__all__ = ("CommandError", "encode_event", "encode_response", "read_command")
 
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in Command.__args__}
 
@@ -129,14 +129,6 @@ def encode_event(event: SessionEvent) -> bytes:
             }
         )
     return encode(event)
-
-
-def encode_bash_update(delta: str, command_id: JsonValue | UnsetType) -> bytes:
-    """A record of what a command of the user printed, without its line end."""
-    record: JsonObject = {"type": "bash_execution_update"}
-    if command_id is not UNSET:
-        record["id"] = command_id
-    return encode(record | {"delta": delta})
 
 
 def _change(event: UpdateEvent) -> dict[str, Any]:

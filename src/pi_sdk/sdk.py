@@ -89,7 +89,7 @@ def create_agent(
     models: Models | None = None,
     stream_options: StreamOptions | None = None,
     hooks: Hooks | None = None,
-    settings: SessionSettings | None = None,
+    session_settings: SessionSettings | None = None,
     save_setting: SaveSetting | None = None,
     scoped_models: Sequence[ScopedModel] = (),
 ) -> AgentCreation:
@@ -118,7 +118,7 @@ def create_agent(
             models.json.
         stream_options: Go with every request.
         hooks: Where to reach into runs.
-        settings: How the session behaves by itself: retries, compaction, images, queues.
+        session_settings: How the session behaves by itself: retries, compaction, images, queues.
         save_setting: Stores what is set with `persist`, and modes; by default nothing is stored.
         scoped_models: The models that cycling stops at; by default all that can be used.
 
@@ -144,7 +144,7 @@ def create_agent(
             models=models,
             stream_options=stream_options,
             hooks=hooks,
-            settings=settings,
+            session_settings=session_settings,
             save_setting=save_setting,
             scoped_models=scoped_models,
         )
@@ -170,7 +170,7 @@ class _Options(Struct, frozen=True, kw_only=True):
     models: Models | None
     stream_options: StreamOptions | None
     hooks: Hooks | None
-    settings: SessionSettings | None
+    session_settings: SessionSettings | None
     save_setting: SaveSetting | None
     scoped_models: Sequence[ScopedModel]
 
@@ -227,7 +227,7 @@ def _assemble(
             append=_append_system_prompt(options, agent_dir),
         ),
         model_fallback_message=choice.fallback_message,
-        settings=options.settings,
+        session_settings=options.session_settings,
         save_setting=options.save_setting,
         scoped_models=options.scoped_models,
         registered_tools=register_tools(

@@ -97,7 +97,7 @@ class SessionControls(SessionState):
     async def _use_model(self, model: Model, level: ThinkingLevel | None) -> None:
         self.session_manager.append_model_change(model.provider, model.id)
         self._core.model = self.agent.state.model = model
-        wanted = level or self.settings.start_level(model) or self.thinking_level
+        wanted = level or self.session_settings.start_level(model) or self.thinking_level
         await self.set_thinking_level(wanted)
 
     # --- thinking -----------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class SessionControls(SessionState):
 
     def set_auto_compaction_enabled(self, enabled: bool) -> None:
         """Whether to compact the context without being asked."""
-        settings = self.settings
+        settings = self.session_settings
         self._core.settings = replace(
             settings, compaction=replace(settings.compaction, enabled=enabled)
         )
@@ -153,7 +153,7 @@ class SessionControls(SessionState):
 
     def set_auto_retry_enabled(self, enabled: bool) -> None:
         """Whether to ask again for answers that failed for a reason that may pass."""
-        settings = self.settings
+        settings = self.session_settings
         self._core.settings = replace(settings, retry=replace(settings.retry, enabled=enabled))
         self._save(("retry", "enabled"), enabled)
 

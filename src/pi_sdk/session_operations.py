@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from pi_ai import JsonValue
 from pi_sdk.compacting import Compacting
 from pi_sdk.courses import Courses
 from pi_sdk.errors import (
@@ -203,7 +204,7 @@ class SessionOperations(SessionControls):
         on_chunk: Callable[[str], None] | None = None,
         *,
         exclude_from_context: bool = False,
-        id: str | None = None,
+        id: JsonValue | UnsetType = UNSET,
     ) -> UserBashResult:
         """Run a command in the session's directory, and let the model see it with the next prompt.
 
@@ -233,7 +234,7 @@ class SessionOperations(SessionControls):
     # --- what must hold -----------------------------------------------------------------------
 
     def _use_modes(self) -> None:
-        settings = self.settings
+        settings = self.session_settings
         self.agent.steering_queue.mode = settings.steering_mode
         self.agent.follow_up_queue.mode = settings.follow_up_mode
 

@@ -53,7 +53,7 @@ class SessionState:
         return self._core.models
 
     @property
-    def settings(self) -> SessionSettings:
+    def session_settings(self) -> SessionSettings:
         """How the session behaves where nobody says otherwise."""
         return self._core.settings
 
@@ -169,9 +169,9 @@ class SessionState:
     @property
     def auto_compaction_enabled(self) -> bool:
         """Whether the context is compacted without being asked."""
-        return self.settings.compaction.enabled
+        return self.session_settings.compaction.enabled
 
     @property
     def auto_retry_enabled(self) -> bool:
         """Whether answers that fail for a reason that may pass are asked for again."""
-        return self.settings.retry.enabled
+        return self.session_settings.retry.enabled

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from pi_ai import AbortController, AbortSignal
+from msgspec import UnsetType
+
+from pi_ai import AbortController, AbortSignal, JsonValue
 from pi_sdk.events import BashExecutionUpdateEvent
 from pi_sdk.session_core import SessionCore
 from pi_session import BashExecutionMessage
@@ -57,7 +59,10 @@ class UserCommands:
             await self._ended.wait()
 
     async def run(
-        self, command: str, on_chunk: Callable[[str], None] | None, command_id: str | None
+        self,
+        command: str,
+        on_chunk: Callable[[str], None] | None,
+        command_id: JsonValue | UnsetType,
     ) -> UserBashResult:
         """Run `command` in the session's directory and tell what it prints as it comes.
 
@@ -130,7 +135,7 @@ class UserCommands:
 class _Chunks:
     """Tells the output of one command in order, as many chunks at a time as have come."""
 
-    def __init__(self, core: SessionCore, command_id: str | None) -> None:
+    def __init__(self, core: SessionCore, command_id: JsonValue | UnsetType) -> None:
         self._core = core
         self._id = command_id
         self._waiting: list[str] = []

@@ -35,9 +35,11 @@ def windowed(fake, tokens=10_000):
     return replace(fake.models.get_model("fake", "m1"), context_window=tokens)
 
 
-def session_of(fake, project, *, window=10_000, settings=SMALL, **options):
+def session_of(fake, project, *, window=10_000, session_settings=SMALL, **options):
     """A session whose model has a small window. To be made inside `async with fake`."""
-    return opened(fake, project, model=windowed(fake, window), settings=settings, **options)
+    return opened(
+        fake, project, model=windowed(fake, window), session_settings=session_settings, **options
+    )
 
 
 def around(seen, kind, count=1):
@@ -78,7 +80,7 @@ def test_sdk_check_19_compaction_by_hand(fake, project, recorder, answer):
     async def main():
         fake.answers = [*[answer()] * 3, answer(("## Goal\nall",))]
         settings = SessionSettings(compaction=CompactionSettings(keep_recent_tokens=50))
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             for text in "abc":
                 await session.prompt(text + LONG)
             seen = recorder()
@@ -108,7 +110,7 @@ def test_sdk_check_19_compaction_by_hand(fake, project, recorder, answer):
 def test_the_session_is_idle_when_the_end_of_a_compaction_is_told(fake, project, answer):
     async def main():
         fake.answers = [answer((LONG,))] * 2
-        async with fake, opened(fake, project, settings=SMALL) as session:
+        async with fake, opened(fake, project, session_settings=SMALL) as session:
             await session.prompt("a" + LONG)
             await session.prompt("b" + LONG)
             states = []
@@ -137,7 +139,7 @@ def test_a_compaction_can_be_stopped(fake, project, recorder, answer, how):
     async def main():
         hold = asyncio.Event()
         fake.answers = [*[answer((LONG,))] * 2, answer(hold=hold)]
-        async with fake, opened(fake, project, settings=SMALL) as session:
+        async with fake, opened(fake, project, session_settings=SMALL) as session:
             await session.prompt("a" + LONG)
             await session.prompt("b" + LONG)
             before = said(session.messages)
@@ -172,7 +174,7 @@ def test_a_compaction_can_be_stopped(fake, project, recorder, answer, how):
 def test_compacting_stops_a_run_first_and_does_not_resume_it(fake, project, recorder, answer):
     async def main():
         fake.answers = [*[answer((LONG,))] * 2, answer(hold=asyncio.Event())]
-        async with fake, opened(fake, project, settings=SMALL) as session:
+        async with fake, opened(fake, project, session_settings=SMALL) as session:
             await session.prompt("a" + LONG)
             await session.prompt("b" + LONG)
             seen = recorder()
@@ -215,7 +217,7 @@ def test_a_summary_that_fails_is_retried_and_told(fake, project, recorder, answe
             answer(status=503),
             answer(status=400, error="no such thing"),
         ]
-        async with fake, opened(fake, project, settings=SMALL) as session:
+        async with fake, opened(fake, project, session_settings=SMALL) as session:
             await session.prompt("a" + LONG)
             await session.prompt("b" + LONG)
             seen = recorder()
@@ -248,7 +250,7 @@ def test_a_summary_is_asked_for_as_answers_are_but_for_its_length(fake, project,
             "stream_options": {"max_tokens": 100, "temperature": 0.5},
             "hooks": Hooks(get_api_key=lambda provider: f"key of {provider}"),
         }
-        async with fake, opened(fake, project, settings=SMALL, **options) as session:
+        async with fake, opened(fake, project, session_settings=SMALL, **options) as session:
             await session.prompt("a" + LONG)
             await session.prompt("b" + LONG)
             await session.compact()
@@ -384,7 +386,7 @@ def test_sdk_check_23_an_overflow_that_nothing_helps_stays_in_sight(
 ):
     async def main():
         fake.answers = [answer(status=400, error=OVERFLOW)]
-        async with fake, session_of(fake, project, settings=SessionSettings()) as session:
+        async with fake, session_of(fake, project, session_settings=SessionSettings()) as session:
             seen = recorder()
             session.subscribe(seen)
             await session.prompt("hi")
@@ -424,7 +426,7 @@ def test_sdk_check_24_nothing_is_compacted_when_turned_off(
 def test_sdk_check_25_a_smaller_model_compacts_before_it_accepts(fake, project, recorder, answer):
     async def main():
         fake.answers = [answer((LONG,)), answer((LONG,), prompt_tokens=9500)]
-        async with fake, opened(fake, project, settings=SMALL) as session:
+        async with fake, opened(fake, project, session_settings=SMALL) as session:
             await session.prompt("a" + LONG)
             await session.prompt("b" + LONG)
             await session.set_model(fake.models.get_model("fake", "m2"))

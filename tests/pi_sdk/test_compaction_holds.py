@@ -110,7 +110,7 @@ def hold(talk: Talk, project: Path, **more: Any) -> tuple[Provider, list[Any], l
             "model": replace(faux.model, context_window=talk.window, max_tokens=1),
             "models": faux.models,
             "session_manager": SessionManager.in_memory(project),
-            "settings": SessionSettings(
+            "session_settings": SessionSettings(
                 compaction=CompactionSettings(
                     reserve_tokens=talk.reserve, keep_recent_tokens=talk.keep
                 ),
@@ -233,7 +233,7 @@ def test_a_prompt_larger_than_the_window_is_recovered_from_or_told(tmp_path):
 def test_nothing_is_compacted_or_shortened_when_it_is_turned_off(tmp_path):
     talk = Talk(6000, 1000, 500, [(20, [[45], [90]])] * 3)
     off = SessionSettings(compaction=CompactionSettings(enabled=False))
-    provider, events, reasons = hold(talk, tmp_path, settings=off)
+    provider, events, reasons = hold(talk, tmp_path, session_settings=off)
     assert reasons[-1] == "error"
     assert max(provider.sizes) > talk.window
     assert not {"compaction_start", "compaction_end", "entry_appended"} & {e.type for e in events}

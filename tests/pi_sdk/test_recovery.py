@@ -29,7 +29,7 @@ def test_sdk_check_13_a_passing_failure_is_retried_and_hidden(
         fake.answers = [answer(status=503)]
         manager = SessionManager.create(project, tmp_path / "sessions")
         settings = SessionSettings(retry=RetryPolicy(max_retries=3, base_delay_ms=200))
-        options = {"session_manager": manager, "settings": settings}
+        options = {"session_manager": manager, "session_settings": settings}
         async with fake, opened(fake, project, **options) as session:
             seen = recorder()
             session.subscribe(seen)
@@ -69,7 +69,7 @@ def test_sdk_check_14_the_last_failure_stays_in_sight(fake, project, recorder, a
     async def main():
         fake.answers = [answer(status=503)] * 3
         settings = SessionSettings(retry=RetryPolicy(max_retries=2, base_delay_ms=20))
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             seen = recorder()
             session.subscribe(seen)
             last = await session.prompt("hi")
@@ -96,7 +96,7 @@ def test_sdk_check_15_a_final_failure_is_not_retried(
 ):
     async def main():
         fake.answers = [answer(status=status, error=error)]
-        async with fake, opened(fake, project, settings=FAST) as session:
+        async with fake, opened(fake, project, session_settings=FAST) as session:
             seen = recorder()
             session.subscribe(seen)
             last = await session.prompt("hi")
@@ -112,7 +112,7 @@ def test_sdk_check_15_a_final_failure_is_not_retried(
 def test_sdk_check_16_the_wait_can_be_stopped(fake, project, recorder, answer, method):
     async def main():
         fake.answers = [answer(status=503)]
-        async with fake, opened(fake, project, settings=SLOW) as session:
+        async with fake, opened(fake, project, session_settings=SLOW) as session:
             seen = recorder()
             session.subscribe(seen)
             run = asyncio.create_task(session.prompt("hi"))
@@ -141,7 +141,7 @@ def test_sdk_check_17_the_delay_has_a_limit():
 def test_retries_can_be_turned_off(fake, project, recorder, answer):
     async def main():
         fake.answers = [answer(status=503)]
-        async with fake, opened(fake, project, settings=FAST) as session:
+        async with fake, opened(fake, project, session_settings=FAST) as session:
             session.set_auto_retry_enabled(False)
             seen = recorder()
             session.subscribe(seen)
@@ -157,7 +157,7 @@ def test_steering_during_the_wait_goes_out_with_the_next_attempt(fake, project, 
     async def main():
         fake.answers = [answer(status=503)]
         settings = SessionSettings(retry=RetryPolicy(max_retries=3, base_delay_ms=100))
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             seen = recorder()
             session.subscribe(seen)
             run = asyncio.create_task(session.prompt("hi"))
@@ -177,7 +177,7 @@ def test_steering_during_the_wait_goes_out_with_the_next_attempt(fake, project, 
 def test_each_prompt_has_all_its_attempts(fake, project, recorder, answer):
     async def main():
         fake.answers = [answer(status=503), answer(), answer(status=503), answer()]
-        async with fake, opened(fake, project, settings=FAST) as session:
+        async with fake, opened(fake, project, session_settings=FAST) as session:
             seen = recorder()
             session.subscribe(seen)
             await session.prompt("one")
@@ -190,7 +190,7 @@ def test_each_prompt_has_all_its_attempts(fake, project, recorder, answer):
 def test_cancelling_the_prompt_in_the_wait_settles(fake, project, recorder, answer):
     async def main():
         fake.answers = [answer(status=503)]
-        async with fake, opened(fake, project, settings=SLOW) as session:
+        async with fake, opened(fake, project, session_settings=SLOW) as session:
             seen = recorder()
             session.subscribe(seen)
             run = asyncio.create_task(session.prompt("hi"))
@@ -216,7 +216,9 @@ def test_what_a_hook_raises_is_raised_and_told_but_never_retried(fake, project, 
     async def main():
         async with (
             fake,
-            opened(fake, project, settings=FAST, hooks=Hooks(transform_context=fail)) as session,
+            opened(
+                fake, project, session_settings=FAST, hooks=Hooks(transform_context=fail)
+            ) as session,
         ):
             seen = recorder()
             session.subscribe(seen)

@@ -159,7 +159,7 @@ async def fuzzed(lines: Sequence[Command | bytes], seed: int, folder: Path) -> N
             models=faux.models,
             model=faux.model,
             context_files=False,
-            settings=SessionSettings(compaction=CompactionSettings(keep_recent_tokens=50)),
+            session_settings=SessionSettings(compaction=CompactionSettings(keep_recent_tokens=50)),
         )
 
     first = await create(SessionManager.create(folder, folder / "sessions"))

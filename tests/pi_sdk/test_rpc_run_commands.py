@@ -64,7 +64,7 @@ def test_rpc_check_31_compaction_by_hand(fake, project, answer):
         stats = (await wire.ask("get_session_stats"))["data"]
         assert stats["contextUsage"]["tokens"] is None
 
-    wire = serve(fake, project, talk, settings=SMALL)
+    wire = serve(fake, project, talk, session_settings=SMALL)
     assert wire.of("compaction_start") == [{"type": "compaction_start", "reason": "manual"}] * 3
     responses = wire.responses("compact")
     failed = {"type": "compaction_end", "reason": "manual", "aborted": False, "willRetry": False}
@@ -99,7 +99,7 @@ def test_rpc_check_32_prompting_and_steering_while_a_summary_is_written(fake, pr
         state = (await wire.ask("get_state"))["data"]
         assert (state["isCompacting"], state["pendingMessageCount"]) == (False, 1)
 
-    serve(fake, project, talk, settings=SMALL)
+    serve(fake, project, talk, session_settings=SMALL)
 
 
 def test_an_abort_cancels_a_compaction_which_is_answered_first(fake, project, answer):
@@ -112,7 +112,7 @@ def test_an_abort_cancels_a_compaction_which_is_answered_first(fake, project, an
         wire.send({"id": "aa", "type": "abort"})
         await wire.response("aa")
 
-    records = serve(fake, project, talk, settings=SMALL).records
+    records = serve(fake, project, talk, session_settings=SMALL).records
     assert records[-3:] == [
         {"type": "compaction_end", "reason": "manual", "aborted": True, "willRetry": False},
         {
@@ -133,7 +133,7 @@ def test_prompt_and_compact_in_one_write_abort_the_run_first(fake, project, answ
         wire.send({"id": "p", "type": "prompt", "message": "A"}, {"id": "c", "type": "compact"})
         assert (await wire.response("c"))["success"]
 
-    wire = serve(fake, project, talk, settings=SMALL)
+    wire = serve(fake, project, talk, session_settings=SMALL)
     (settled,) = [r for r in wire.of("agent_settled") if r["aborted"]]
     assert at(wire, wire.responses("p")[0]) < at(wire, settled)
     assert at(wire, settled) < at(wire, {"type": "compaction_start", "reason": "manual"})
@@ -149,7 +149,7 @@ def test_rpc_check_33_a_failed_answer_is_asked_for_again(fake, project, answer):
     async def talk(wire: Wire) -> None:
         await prompted(wire, "A")
 
-    wire = serve(fake, project, talk, settings=retrying(20))
+    wire = serve(fake, project, talk, session_settings=retrying(20))
     kinds = [record["type"] for record in wire.records]
     told = kinds[kinds.index("agent_end") :]
     assert told[:4] == ["agent_end", "auto_retry_start", "entry_appended", "agent_start"]
@@ -175,7 +175,7 @@ def test_rpc_check_33_a_retry_that_is_given_up(fake, project, answer):
         await wire.saw("agent_settled")
         await wire.ask("abort_retry")  # nothing waits
 
-    wire = serve(fake, project, talk, settings=retrying(60_000))
+    wire = serve(fake, project, talk, session_settings=retrying(60_000))
     (end,) = wire.of("auto_retry_end")
     assert (end["success"], end["finalError"]) == (False, "Retry cancelled")
     assert wire.of("agent_settled") == [{"type": "agent_settled", "aborted": False}]
@@ -189,7 +189,7 @@ def test_rpc_check_34_without_retries_a_failure_is_the_end(fake, project, answer
         await wire.ask("set_auto_retry", enabled=False)
         await prompted(wire, "A")
 
-    wire = serve(fake, project, talk, settings=retrying(20))
+    wire = serve(fake, project, talk, session_settings=retrying(20))
     assert not wire.of("auto_retry_start") + wire.of("auto_retry_end")
     assert [end["willRetry"] for end in wire.of("agent_end")] == [False]
 
@@ -215,7 +215,7 @@ def test_rpc_check_35_a_shell_command_and_its_output(fake, project):
     *updates, _, _ = wire.records
     assert "".join(update["delta"] for update in updates) == "out\nerr\n"
     for update in updates:
-        assert list(update) == ["type", "id", "delta"]
+        assert set(update) == {"type", "id", "delta"}
         assert (update["type"], update["id"]) == ("bash_execution_update", "bash")
 
 

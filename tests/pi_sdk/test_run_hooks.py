@@ -108,7 +108,7 @@ def test_an_abort_before_the_prompt_is_accepted_keeps_its_text(fake, project, re
     async def main():
         fake.answers = [*[answer((long,), prompt_tokens=7000)] * 2, answer(hold=asyncio.Event())]
         settings = SessionSettings(compaction=CompactionSettings(keep_recent_tokens=250))
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             await session.prompt("a" + long)
             await session.prompt("b" + long)
             await session.set_model(fake.models.get_model("fake", "m2"))
@@ -185,7 +185,7 @@ def test_reloading_waits_for_a_compaction(fake, project, answer):
     async def main():
         fake.answers = [*[answer((long,))] * 2, answer(hold=asyncio.Event())]
         settings = SessionSettings(compaction=CompactionSettings(keep_recent_tokens=250))
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             await session.prompt("a" + long)
             await session.prompt("b" + long)
             run = asyncio.create_task(session.compact())

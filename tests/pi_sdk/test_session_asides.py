@@ -82,7 +82,7 @@ def test_queued_images_are_made_to_fit_when_they_are_delivered(fake, project, re
 def test_images_keep_their_size_where_that_is_wanted(fake, project):
     async def main():
         settings = SessionSettings(auto_resize_images=False)
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             await session.prompt("look", images=MIXED)
             return user_content(session)
 
@@ -125,7 +125,7 @@ def test_sdk_check_43_blocked_images_are_not_sent(fake, project):
             (model, _) = fake.models.get_models("fake")
             model.input.append("image")
             settings = SessionSettings(block_images=True)
-            async with opened(fake, project, model=model, settings=settings) as session:
+            async with opened(fake, project, model=model, session_settings=settings) as session:
                 await session.prompt("look", images=[png(4, 4), png(5, 5)])
                 await session.prompt("again")
                 return user_content_of_first(session)
@@ -319,7 +319,7 @@ def test_closing_stops_commands(fake, project, recorder):
 def test_the_prefix_runs_and_is_not_recorded(fake, project):
     async def main():
         settings = SessionSettings(shell_command_prefix="word=prefixed")
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             result = await session.execute_bash("echo $word; pwd")
             return result.output, session.messages[0].command
 

@@ -121,7 +121,7 @@ def test_a_chosen_model_starts_at_the_users_level(fake, project):
     )
 
     async def main():
-        async with fake, opened(fake, project, settings=settings) as session:
+        async with fake, opened(fake, project, session_settings=settings) as session:
             m1, m2 = fake.models.get_models("fake")
             other = replace(m1, id="other")
             found = []

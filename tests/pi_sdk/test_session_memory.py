@@ -46,7 +46,7 @@ def options(project: Path, models: Models) -> dict[str, Any]:
         "system_prompt": "Be brief.",
         "no_tools": "all",
         "context_files": False,
-        "settings": SessionSettings(
+        "session_settings": SessionSettings(
             compaction=CompactionSettings(reserve_tokens=3000, keep_recent_tokens=500)
         ),
     }
