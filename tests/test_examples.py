@@ -32,6 +32,7 @@ BLOCKS = [
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
 ]
 EXPECTED = {
+    "agent_session": "Then we start with the smallest.",
     "ask_a_model": "A monoid in the category of endofunctors.",
     "coding_agent": "It was hello.txt.",
     "compaction": "10180 -> 1084 tokens",
@@ -44,6 +45,7 @@ EXPECTED = {
     "proxy_client": "It is 7006652.",
     "proxy_server": "They stayed on the server.",
     "read_only_agent": "shop.py:1: def total(prices):",
+    "replace_session": "the first again: Rome.",
     "rpc_client": "again: As I said: the milk.",
     "service_tiers": "flex: They agreed. $2.25\npriority: At once. $9.00",
     "sessions": "With its result: ['assistant', 'toolResult']",

@@ -217,6 +217,12 @@ class Agent:
         active = self._running
         return active.run.signal if active is not None else None
 
+    @property
+    def run_error(self) -> Exception | None:
+        """What broke the active run, else the latest one: `state.error` before the run is over."""
+        active = self._running
+        return active.run.error if active is not None else self.state.error
+
     async def wait_for_idle(self) -> None:
         """Wait until the active run and its listeners are done.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.errors import (
+    CompactionCancelledError,
     ModelChoiceError,
     NoModelError,
     PromptRejectedError,
@@ -16,6 +17,7 @@ from pi_sdk.errors import (
     RpcProcessError,
     RpcTimeoutError,
     SdkError,
+    SessionBusyError,
     SessionCwdError,
 )
 from pi_sdk.events import (
@@ -24,7 +26,6 @@ from pi_sdk.events import (
     AutoRetryStartEvent,
     BashExecutionUpdateEvent,
     CompactionEndEvent,
-    CompactionResult,
     CompactionStartEvent,
     EntryAppendedEvent,
     QueueUpdateEvent,
@@ -45,46 +46,45 @@ from pi_sdk.rpc_events import (
     UnknownEvent,
 )
 from pi_sdk.rpc_results import (
-    BashResult,
     ClearedQueue,
-    ContextUsage,
-    CycledModel,
-    ForkMessage,
     ForkResult,
     ReplaceResult,
     RpcSessionEntries,
     RpcSessionState,
-    RpcSessionStats,
     RpcSessionTree,
     SlashCommand,
-    TokenTotals,
 )
 from pi_sdk.rpc_subscriptions import RpcEvents
+from pi_sdk.runtime import AgentSessionRuntime
 from pi_sdk.sdk import create_agent
+from pi_sdk.session_controls import ModelCycle
+from pi_sdk.session_settings import ScopedModel, SessionSettings
+from pi_sdk.session_state import ForkPoint
+from pi_sdk.session_totals import SessionTotals, TokenTotals
 from pi_sdk.settings import SettingsManager, SettingsProblem
 from pi_sdk.settings_types import Settings
+from pi_sdk.tree_moves import TreeMove
 from pi_sdk.trust import TrustStore, decide_project_trust
 
 __all__ = (
     "AgentSession",
+    "AgentSessionRuntime",
     "AgentSettledEvent",
     "AutoRetryEndEvent",
     "AutoRetryStartEvent",
     "BashExecutionUpdateEvent",
-    "BashResult",
     "ClearedQueue",
+    "CompactionCancelledError",
     "CompactionEndEvent",
-    "CompactionResult",
     "CompactionStartEvent",
-    "ContextUsage",
-    "CycledModel",
     "EntryAppendedEvent",
     "EventsLostEvent",
     "ExtensionErrorEvent",
     "ExtensionUiRequestEvent",
-    "ForkMessage",
+    "ForkPoint",
     "ForkResult",
     "ModelChoiceError",
+    "ModelCycle",
     "NoModelError",
     "PromptRejectedError",
     "QueueUpdateEvent",
@@ -96,14 +96,17 @@ __all__ = (
     "RpcProcessError",
     "RpcSessionEntries",
     "RpcSessionState",
-    "RpcSessionStats",
     "RpcSessionTree",
     "RpcTimeoutError",
     "RunEndEvent",
+    "ScopedModel",
     "SdkError",
+    "SessionBusyError",
     "SessionCwdError",
     "SessionEvent",
     "SessionInfoChangedEvent",
+    "SessionSettings",
+    "SessionTotals",
     "Settings",
     "SettingsManager",
     "SettingsProblem",
@@ -113,6 +116,7 @@ __all__ = (
     "SummarizationRetryScheduledEvent",
     "ThinkingLevelChangedEvent",
     "TokenTotals",
+    "TreeMove",
     "TrustStore",
     "UnknownEvent",
     "create_agent",

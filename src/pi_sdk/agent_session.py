@@ -1,56 +1,40 @@
 """`AgentSession`: one conversation that is stored as it happens.
 
-Every finished message is appended to the session file first and told to listeners then. Source:
-sdk spec, sections 9, 10 and 15, with section 16.
+Every finished message is appended to the session file first and told to listeners then. What is
+seen and set is in `session_state` and `session_controls`, what a prompt brings about in
+`session_runs`. Source: sdk spec, sections 9, 10 and 15, with section 16.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-from pi_agent import (
-    Agent,
-    AgentEndEvent,
-    AgentEvent,
-    AgentMessage,
-    AgentStartEvent,
-    AgentTool,
-    MessageEndEvent,
-    MessageStartEvent,
-)
-from pi_agent.declarations import model_messages
-from pi_ai import (
-    AssistantMessage,
-    Cost,
-    ImageContent,
-    Model,
-    ModelsError,
-    TextContent,
-    ThinkingLevel,
-    UserMessage,
-)
+from pi_agent import Agent, AgentMessage, AgentTool
+from pi_ai import AssistantMessage, ImageContent, Model, TextContent, UserMessage
 from pi_ai.models import Models
-from pi_ai.thinking import clamp_thinking_level, get_supported_thinking_levels
-from pi_ai.transcript import get_current_system_message
-from pi_sdk.courses import Course, Courses
-from pi_sdk.errors import NoModelError, PromptRejectedError
-from pi_sdk.events import RunEndEvent, SessionEvent, ThinkingLevelChangedEvent
+from pi_sdk.auto_compaction import AutoCompaction
+from pi_sdk.compacting import Compacting
+from pi_sdk.context_tracker import ContextTracker
+from pi_sdk.courses import Courses
+from pi_sdk.custom_messages import CustomMessages, DeliverAs
+from pi_sdk.errors import PromptRejectedError
 from pi_sdk.listeners import SessionListener, SessionListeners
-from pi_sdk.model_messages import to_model_messages
+from pi_sdk.message_images import check_images
 from pi_sdk.queues import QueuedMessages, StreamingBehavior
-from pi_sdk.recording import append_agent_message
+from pi_sdk.recovery import AutoRetry
+from pi_sdk.session_core import MakeSections, SessionCore
+from pi_sdk.session_operations import Reloaded, SessionOperations
+from pi_sdk.session_runs import SessionRuns
+from pi_sdk.session_settings import ScopedModel, SessionSettings
 from pi_sdk.settings import SettingsManager
-from pi_sdk.system_prompt import patch_sections, render_sections
-from pi_session import SessionManager
+from pi_sdk.tree_moves import restore_tools
+from pi_sdk.user_commands import UserCommands
+from pi_session import CustomMessage, SessionManager
+from pi_tools import BashOperations
 
 __all__ = ("AgentSession", "Disposition")
-
-_log = logging.getLogger(__name__)
 
 Disposition: TypeAlias = Literal["started", "queued"]
 """What became of a prompt: it is being answered, or it waits."""
@@ -59,10 +43,13 @@ _BUSY = (
     "Agent is already processing. Specify streamingBehavior ('steer' or 'followUp') "
     "to queue the message."
 )
-_PLACEHOLDER = Model(id="unknown", api="unknown", provider="unknown")
+_COMPACTING = (
+    "Cannot submit a prompt while compaction is in progress. "
+    "Wait for compaction to finish and retry."
+)
 
 
-class AgentSession:
+class AgentSession(SessionOperations):
     """A conversation: an agent, the session it is stored in, and queues of what comes next.
 
     Made by `create_agent`. `subscribe` to follow it, `prompt` to talk to it, `aclose` (or leave
@@ -77,28 +64,63 @@ class AgentSession:
         models: Models,
         model: Model | None,
         settings: SettingsManager,
-        sections: Callable[[Sequence[AgentTool]], dict[str, str]],
+        sections: MakeSections,
         model_fallback_message: str | None = None,
+        session_settings: SessionSettings | None = None,
+        scoped_models: Sequence[ScopedModel] = (),
+        registered_tools: Sequence[AgentTool] | None = None,
+        custom_tool_names: Sequence[str] = (),
+        restores_tools: bool = False,
+        bash_operations: BashOperations | None = None,
+        reload: Callable[[], Awaitable[Reloaded]] | None = None,
     ) -> None:
-        """For `create_agent`; `sections` makes the system prompt for the active tools."""
-        self.agent = agent
-        self.session_manager = session_manager
-        self.models = models
-        self.settings = settings
+        """For `create_agent`; `SessionCore` tells what its parts are.
+
+        `session_settings` take the place of what `settings` say of sessions; `bash_operations` run
+        the user's commands; `reload` reads again what files say.
+        """
         self.model_fallback_message = model_fallback_message
-        self._model = model
-        self._sections = sections
-        self._listeners = SessionListeners()
+        core = SessionCore(
+            agent=agent,
+            session_manager=session_manager,
+            models=models,
+            model=model,
+            sections=sections,
+            settings_manager=settings,
+            fixed_settings=session_settings,
+            scoped_models=tuple(scoped_models),
+            registered_tools=agent.state.tools if registered_tools is None else registered_tools,
+            custom_tool_names=custom_tool_names,
+            restores_tools=restores_tools,
+            listeners=SessionListeners(),
+            context=ContextTracker(session_manager),
+        )
         self._queued = QueuedMessages(agent)
-        self._courses = Courses(self._listeners, self._run)
-        self._closed = False
-        agent.convert_to_llm = partial(to_model_messages, settings=settings)
-        agent.subscribe(self._on_agent_event)
-        self._sync_agent()
+        self._custom = CustomMessages(core)
+        retry, compacting = AutoRetry(core), Compacting(core)
+        commands = UserCommands(core, bash_operations)
+        runs = SessionRuns(
+            core,
+            queued=self._queued,
+            retry=retry,
+            auto_compaction=AutoCompaction(core, compacting),
+            custom=self._custom,
+            commands=commands,
+        )
+        super().__init__(
+            core,
+            courses=Courses(core.listeners, runs.run),
+            retry=retry,
+            compacting=compacting,
+            commands=commands,
+            reload=reload,
+        )
+        restore_tools(core)
+        core.sync_agent()
 
     def __repr__(self) -> str:
-        model = f"{self._model.provider}/{self._model.id}" if self._model else "no model"
-        state = "closed" if self._closed else "running" if self.is_streaming else "idle"
+        model = f"{self.model.provider}/{self.model.id}" if self.model else "no model"
+        state = "closed" if self._closed else "idle" if self.is_idle else "running"
         return f"<AgentSession {self.session_id} {model}, {state}>"
 
     async def __aenter__(self) -> AgentSession:
@@ -113,92 +135,30 @@ class AgentSession:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Abort what runs, wait until it has settled, write settings, give up the session file.
+        """Abort what runs, commands too, wait until it has settled, give up the session file.
 
-        A second call does nothing. Raises RuntimeError in a listener, which it would wait for.
+        What was set of the settings is written, and credentials that are being stored are waited
+        for. A second call does nothing. Raises RuntimeError in a listener, which it would wait for.
         """
         self._refuse_inside("aclose")
         self._closed = True  # nothing new starts while the run comes to its end
         try:
+            self._commands.abort()
             await self.abort()
+            await self._commands.wait()
             await self.models.credentials.settled()
         finally:
             self._listeners.clear()
             self.models.forget_session(self.session_id)
             self.session_manager.close()
-            for problem in await self.settings.flush():
-                _log.warning("%s", problem)
+            await self.save_settings()
 
-    # --- looking ------------------------------------------------------------------------------
-
-    @property
-    def model(self) -> Model | None:
-        """The model that answers; None if there is none yet."""
-        return self._model
-
-    @property
-    def thinking_level(self) -> ThinkingLevel:
-        """How hard the model thinks."""
-        return self.agent.state.thinking_level
-
-    @property
-    def messages(self) -> list[AgentMessage]:
-        """What the model sees of the session, finished messages only."""
-        return list(self.session_manager.build_session_context().messages)
-
-    @property
-    def is_streaming(self) -> bool:
-        """True from the acceptance of a prompt until just before `agent_settled`."""
-        return self._courses.current is not None
-
-    @property
-    def is_idle(self) -> bool:
-        """Nothing runs."""
-        return self._courses.current is None
-
-    @property
-    def session_id(self) -> str:
-        """The session's id."""
-        return self.session_manager.session_id
-
-    @property
-    def session_file(self) -> Path | None:
-        """Where the session is, or will be, stored; None in memory."""
-        return self.session_manager.session_file
-
-    @property
-    def session_name(self) -> str | None:
-        """The display name, if one was set."""
-        return self.session_manager.get_session_name()
-
-    @property
-    def system_prompt(self) -> str:
-        """The prompt that the next run is made with."""
-        return render_sections(self._sections(self.agent.state.tools))
+    # --- talking ------------------------------------------------------------------------------
 
     @property
     def pending_message_count(self) -> int:
         """How many messages of the user wait in the queues."""
         return len(self._queued)
-
-    def get_active_tool_names(self) -> list[str]:
-        """The tools the model may call, in order."""
-        return [tool.name for tool in self.agent.state.tools]
-
-    def last_assistant_text(self) -> str | None:
-        """The text of the last answer; None if there is none or it has no text."""
-        for message in reversed(self.messages):
-            if isinstance(message, AssistantMessage):
-                if message.stop_reason == "aborted" and not message.content:
-                    continue
-                return message.text.strip() or None
-        return None
-
-    def total_cost(self) -> Cost:
-        """What the whole session has cost, all branches, summaries and tools included, in USD."""
-        return self.session_manager.stats().usage.cost
-
-    # --- talking ------------------------------------------------------------------------------
 
     async def prompt(
         self,
@@ -216,35 +176,67 @@ class AgentSession:
         the prompt whose end was told goes on with this one when all listeners are done.
 
         Raises `NoModelError` without a model or credentials. A provider's failure raises nothing,
-        it is the answer's `stop_reason`; OSError or `SessionError` is raised, once the run has
-        settled, when a message could not be stored.
+        it is the answer's `stop_reason`. What else ends a run is raised once that has settled:
+        what a hook raised, OSError or `SessionError` when a message could not be stored.
         """
+        check_images(images)
         message = UserMessage([TextContent(text), *images])
-        if self._courses.current is None:
+        if not self.is_streaming:
             await self._require_ready()
-        if self._courses.current is not None:  # since before, or since this waited for a store
+        if self.is_streaming:  # since before, or since this waited for a store of credentials
             if streaming_behavior is None:
                 raise PromptRejectedError(_BUSY)
             await self._queue(message, streaming_behavior)
             if on_accepted is not None:
                 on_accepted("queued")
             return None
-        course = self._courses.reserve(message)  # whoever comes next finds a busy session
-        try:
-            if on_accepted is not None:
-                on_accepted("started")
-        except BaseException:
-            self._courses.give_up(course)
-            raise
-        return await self._courses.see_through(course)
+        accept = None if on_accepted is None else lambda: on_accepted("started")
+        return await self._answer(message, accept)
 
     async def steer(self, text: str, images: Sequence[ImageContent] = ()) -> None:
         """Queue a message for the next turn of the run, or for the next run."""
+        check_images(images)
         await self._queue(UserMessage([TextContent(text), *images]), "steer")
 
     async def follow_up(self, text: str, images: Sequence[ImageContent] = ()) -> None:
         """Queue a message for when the run would otherwise end."""
+        check_images(images)
         await self._queue(UserMessage([TextContent(text), *images]), "followUp")
+
+    async def send_custom_message(
+        self,
+        message: CustomMessage,
+        *,
+        trigger_turn: bool | None = None,
+        deliver_as: DeliverAs | None = None,
+    ) -> None:
+        """Put a message of the host into the conversation; the model reads it as the user's.
+
+        "nextTurn" keeps it for behind the next prompt. While a run is active it is queued like
+        the user's, to steer unless `deliver_as` says "followUp"; with `trigger_turn` False it is
+        appended after the turn. Otherwise it is appended at once, or, with `trigger_turn`,
+        answered; then this waits and raises as `prompt` does.
+        """
+        self._require_open()
+        if deliver_as not in (None, "steer", "followUp", "nextTurn"):
+            raise ValueError(
+                f"deliver_as: expected 'steer', 'followUp' or 'nextTurn', found {deliver_as!r}"
+            )
+        starts = trigger_turn and deliver_as != "nextTurn"
+        if starts and not self.is_streaming:
+            await self._require_ready()
+        if deliver_as == "nextTurn":
+            self._custom.hold_for_prompt(message)
+        elif self.is_streaming and trigger_turn is False:
+            self._custom.hold_for_turn_end(message)
+        elif self.is_streaming and deliver_as == "followUp":
+            self.agent.follow_up(message)
+        elif self.is_streaming:
+            self.agent.steer(message)
+        elif trigger_turn:
+            await self._answer(message, None)
+        else:
+            await self._custom.append(message)
 
     async def clear_queue(self) -> dict[str, list[str]]:
         """Drop what is queued, and give its texts as `steering` and `followUp`."""
@@ -252,158 +244,35 @@ class AgentSession:
         await self._listeners.tell(self._queued.event())
         return dropped
 
-    async def abort(self) -> None:
-        """Stop the active run and wait until it has settled. What is queued stays queued.
-
-        In a listener it does not wait, as the run waits for the listener.
-        """
-        if self._courses.current is not None:
-            self._courses.current.aborted = True
-            self.agent.abort()
-        if not self._listeners.inside:
-            await self._courses.wait_for_latest()
-
-    async def wait_for_idle(self) -> None:
-        """Wait until nothing runs. Raises RuntimeError in a listener, which it would wait for."""
-        self._refuse_inside("wait_for_idle")
-        await self._courses.wait_for_all()
-
     def subscribe(self, listener: SessionListener) -> Callable[[], bool]:
         """Call `listener` with every event; returns the unsubscriber, True the first time."""
         return self._listeners.add(listener)
 
-    # --- settings of the session --------------------------------------------------------------
-
-    async def set_model(self, model: Model) -> None:
-        """Answer with another model from the next run on. Raises `NoModelError` without a key."""
-        await self._require_credentials(model, f"No API key for {model.provider}/{model.id}")
-        self.session_manager.append_model_change(model.provider, model.id)
-        self._model = self.agent.state.model = model
-        level = self.settings.current.thinking_level_for(model)
-        await self.set_thinking_level(level or self.thinking_level)
-
-    async def set_thinking_level(self, level: ThinkingLevel) -> None:
-        """Think harder or less hard, as far as the model can, from the next run on."""
-        clamped = clamp_thinking_level(self._model, level) if self._model else level
-        if clamped != self.thinking_level:
-            self.session_manager.append_thinking_level_change(clamped)
-            self.agent.state.thinking_level = clamped
-            await self._listeners.tell(ThinkingLevelChangedEvent(clamped))
-
-    def get_available_thinking_levels(self) -> list[ThinkingLevel]:
-        """The levels the model knows."""
-        return get_supported_thinking_levels(self._model or _PLACEHOLDER)
-
-    def set_session_name(self, name: str) -> None:
-        """Set the session's display name."""
-        self.session_manager.append_session_info(name)
-
     # --- what must hold -----------------------------------------------------------------------
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise PromptRejectedError("The session is closed")
-
     async def _require_ready(self) -> None:
-        self._require_open()
+        """Raise unless a message could be answered now. Others may be accepted meanwhile."""
+        self._require_free()
         if self.session_manager.read_only:
             raise PromptRejectedError(
                 f"The session can only be read: {self.session_file}. Fork it to go on."
             )
-        if self._model is None:
-            raise NoModelError(
-                "No model selected.\n\nSet a provider's key, such as ANTHROPIC_API_KEY or "
-                "OPENAI_API_KEY, or pass model= to create_agent."
-            )
-        model = self._model
-        await self._require_credentials(model, f"No API key found for {model.provider}.")
+        await self._core.require_model()
         self._require_open()
 
-    async def _require_credentials(self, model: Model, text: str) -> None:
-        try:
-            if self.agent.stream_options.get("api_key") is None:
-                await self.models.credentials.list()
-            self.models.check_credentials(model, **self.agent.stream_options)
-        except ModelsError as error:
-            raise NoModelError(f"{text}\n\n{error}") from error
+    def _require_free(self) -> None:
+        if self._compacting.is_manual or self._moves.is_running:
+            raise PromptRejectedError(_COMPACTING)
+        self._require_open()
 
-    def _refuse_inside(self, method: str) -> None:
-        if self._listeners.inside:
-            raise RuntimeError(f"{method}() in a listener would wait for the listener itself")
-
-    # --- one run ------------------------------------------------------------------------------
-
-    async def _run(self, course: Course) -> AssistantMessage | None:
-        """One run after another, until no queued message is left that can be answered."""
-        answer = await self.agent.prompt(self._prompts(course.message))
-        while self.agent.has_queued_messages() and not course.aborted and course.failure is None:
-            due = self.agent.peek_queued_messages()[0]
-            answer = await self.agent.continue_()
-            still = self.agent.peek_queued_messages()
-            if still and still[0] is due:
-                break  # a hook ends the runs before they get to it; the next prompt may
-        if course.failure is not None:
-            raise course.failure
-        return answer
-
-    def _prompts(self, message: UserMessage) -> list[AgentMessage]:
-        """The message, behind what changed in the system prompt since the last one."""
-        self._sync_agent()
-        current = get_current_system_message(model_messages(self.agent.state.messages))
-        wanted = self._sections(self.agent.state.tools)
-        patch = patch_sections(current.sections if current else None, wanted)
-        return [message] if patch is None else [patch, message]
-
-    def _sync_agent(self) -> None:
-        """The session is the truth: the agent works on what it holds."""
-        self.agent.state.messages = self.messages
-        self.agent.session_id = self.session_id
-        self.agent.session_file = self.session_file
-        if self._model is not None:
-            self.agent.state.model = self._model
+    async def _answer(
+        self, message: AgentMessage, on_accepted: Callable[[], object] | None
+    ) -> AssistantMessage | None:
+        """Answer a message; whoever comes meanwhile finds a busy session."""
+        self._require_free()
+        return await self._courses.see_through(self._courses.reserve(message, on_accepted))
 
     async def _queue(self, message: UserMessage, behavior: StreamingBehavior) -> None:
         self._require_open()
         self._queued.put(message, behavior)
         await self._listeners.tell(self._queued.event())
-
-    # --- events -------------------------------------------------------------------------------
-
-    async def _on_agent_event(self, event: AgentEvent) -> None:
-        """Store what is finished, then tell."""
-        told: SessionEvent = event
-        match event:
-            case AgentStartEvent():
-                course = self._courses.current
-                if course is not None and course.aborted:
-                    self.agent.abort()  # asked for before there was a run
-            case MessageStartEvent(message=message):
-                if self._queued.deliver(message):
-                    await self._listeners.tell(self._queued.event())
-            case MessageEndEvent(message=message):
-                self._store(message)
-            case AgentEndEvent(messages=messages):
-                told = RunEndEvent(messages)
-            case _:
-                pass
-        await self._listeners.tell(told)
-
-    def _store(self, message: AgentMessage) -> None:
-        """Append a message. The first failure of a course breaks the run, which then ends.
-
-        What is told of that end is stored if it can be.
-        """
-        try:
-            append_agent_message(self.session_manager, message)
-        except Exception as error:
-            course = self._courses.current
-            if course is None:
-                raise
-            if course.failure is None:
-                course.failure = error
-                raise
-            _log.warning("Could not store a %s message either: %s", _role(message), error)
-
-
-def _role(message: AgentMessage) -> str:
-    return str(getattr(message, "role", type(message).__name__))

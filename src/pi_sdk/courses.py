@@ -1,4 +1,4 @@
-"""One accepted prompt at a time, from its acceptance until `agent_settled` has been told.
+"""One prompt at a time, from its arrival until `agent_settled` has been told.
 
 Source: sdk spec, sections 10.1, 10.4 and 16 (1, 8).
 """
@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from pi_ai import AssistantMessage, UserMessage
+from pi_agent import AgentMessage
+from pi_ai import AssistantMessage
 from pi_sdk.events import AgentSettledEvent
 from pi_sdk.listeners import SessionListeners
 
@@ -21,15 +22,24 @@ _log = logging.getLogger(__name__)
 
 
 class Course(Struct, eq=False):
-    """One accepted prompt and all that follows from it.
+    """One prompt and all that follows from it.
 
-    `aborted` may be set before anything runs. `failure` is why a message could not be stored.
+    `aborted` may be set before anything runs. `failure` is what ended it that is no matter of the
+    provider: a message could not be stored, a hook raised.
     """
 
-    message: UserMessage
+    message: AgentMessage
     settled: asyncio.Event
+    on_accepted: Callable[[], object] | None = None
+    accepted: bool = False
     aborted: bool = False
     failure: Exception | None = None
+
+    def accept(self) -> None:
+        """From here on the prompt will be answered. Raises what `on_accepted` raises."""
+        if self.on_accepted is not None:
+            self.on_accepted()
+        self.accepted = True
 
 
 class Courses:
@@ -48,9 +58,11 @@ class Courses:
         self._told = asyncio.Event()  # clear while `agent_settled` is on its way
         self._told.set()
 
-    def reserve(self, message: UserMessage) -> Course:
+    def reserve(
+        self, message: AgentMessage, on_accepted: Callable[[], object] | None = None
+    ) -> Course:
         """Make a prompt the current course; there must be none."""
-        course = Course(message, asyncio.Event())
+        course = Course(message, asyncio.Event(), on_accepted)
         self.current = self._latest = course
         return course
 
@@ -84,6 +96,11 @@ class Courses:
         await self._settle_deferred()
         return answer
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the end of every course has been told."""
+        return self._latest is None or self._latest.settled.is_set()
+
     async def wait_for_latest(self) -> None:
         """Wait until the current course, or the one whose end is being told, has settled."""
         if self._latest is not None:
@@ -104,7 +121,8 @@ class Courses:
             self.current = None
             self._told.clear()
             try:
-                await self._listeners.tell(AgentSettledEvent(course.aborted))
+                if course.accepted:  # else nobody knows of it
+                    await self._listeners.tell(AgentSettledEvent(course.aborted))
             finally:
                 self._told.set()
                 course.settled.set()

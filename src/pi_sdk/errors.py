@@ -5,6 +5,8 @@
     + ModelChoiceError    a model reference that names no model, or several
     + SessionCwdError     the working directory of a stored session is not there
   * NoModelError          a prompt without a model, or without credentials for it
+  * CompactionCancelledError  a compaction that somebody stopped
+  * SessionBusyError      something that has to wait until nothing runs (also RuntimeError)
   * PromptRejectedError   a prompt that this moment does not allow (also RuntimeError)
   * RpcError              a command that an RPC server refused, or answered with what is no answer
     + RpcTimeoutError     a server that did not answer in time (also TimeoutError)
@@ -16,6 +18,7 @@ from __future__ import annotations
 from pi_ai import PiError
 
 __all__ = (
+    "CompactionCancelledError",
     "ModelChoiceError",
     "NoModelError",
     "PromptRejectedError",
@@ -23,6 +26,7 @@ __all__ = (
     "RpcProcessError",
     "RpcTimeoutError",
     "SdkError",
+    "SessionBusyError",
     "SessionCwdError",
 )
 
@@ -88,3 +92,14 @@ class RpcProcessError(RpcError, ConnectionError):
         self.exit_code = exit_code
         self.signal = signal
         self.stderr = stderr
+
+
+class SessionBusyError(PiError, RuntimeError):
+    """What was asked for has to wait until the session is idle."""
+
+
+class CompactionCancelledError(PiError):
+    """A compaction was stopped; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("Compaction cancelled")

@@ -13,7 +13,8 @@ from pi_agent import (
     AgentEvent,
     AgentMessage,
 )
-from pi_ai import JsonValue, Usage, Wire
+from pi_ai import JsonValue
+from pi_session import CompactionResult
 from pi_session.entries import KnownEntry
 
 __all__ = (
@@ -23,7 +24,6 @@ __all__ = (
     "BashExecutionUpdateEvent",
     "CompactionEndEvent",
     "CompactionReason",
-    "CompactionResult",
     "CompactionStartEvent",
     "EntryAppendedEvent",
     "QueueUpdateEvent",
@@ -37,6 +37,7 @@ __all__ = (
 )
 
 CompactionReason: TypeAlias = Literal["manual", "threshold", "overflow"]
+"""Why a context is compacted: somebody asked, it is nearly full, it was too long."""
 
 
 class _Event(Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True):
@@ -81,42 +82,54 @@ class SessionInfoChangedEvent(_Event, frozen=True, tag="session_info_changed"):
 
 
 class EntryAppendedEvent(_Event, frozen=True, tag="entry_appended"):
-    """The session has an entry that is neither a message nor a change of the model."""
+    """The session itself appended an entry that is no message, such as a context edit."""
 
     type: ClassVar[Literal["entry_appended"]] = "entry_appended"
     entry: KnownEntry
 
 
 class BashExecutionUpdateEvent(_Event, frozen=True, tag="bash_execution_update"):
-    """Output of a `bash` command; `id` is that of the command."""
+    """A command of the user printed something; `id` is what the caller named the command."""
 
     type: ClassVar[Literal["bash_execution_update"]] = "bash_execution_update"
     delta: str
     id: JsonValue | UnsetType = UNSET
 
 
-class CompactionResult(Wire, kw_only=True):
-    """A summary and what it replaces; sizes are in tokens. `usage` is what it cost."""
+# --- going on after failures ------------------------------------------------------------------
 
-    summary: str
-    first_kept_entry_id: str
-    tokens_before: int
-    estimated_tokens_after: int | None = None
-    usage: Usage | None = None
-    details: JsonValue | UnsetType = UNSET
+
+class AutoRetryStartEvent(_Event, frozen=True, tag="auto_retry_start"):
+    """The answer failed for a reason that may pass; it is asked for again after `delay_ms`."""
+
+    type: ClassVar[Literal["auto_retry_start"]] = "auto_retry_start"
+    attempt: int
+    max_attempts: int
+    delay_ms: float
+    error_message: str
+
+
+class AutoRetryEndEvent(_Event, frozen=True, tag="auto_retry_end"):
+    """Retrying is over: an answer came, the attempts are used up, or somebody stopped it."""
+
+    type: ClassVar[Literal["auto_retry_end"]] = "auto_retry_end"
+    success: bool
+    attempt: int
+    final_error: str | None = None
 
 
 class CompactionStartEvent(_Event, frozen=True, tag="compaction_start"):
-    """The older part of the context is about to be summarised."""
+    """The older part of the context is being summarised."""
 
     type: ClassVar[Literal["compaction_start"]] = "compaction_start"
     reason: CompactionReason
 
 
-class CompactionEndEvent(_Event, frozen=True, tag="compaction_end"):
-    """A compaction came to its end; `will_retry` tells whether the last request is repeated.
+class CompactionEndEvent(_Event, frozen=True, kw_only=True, tag="compaction_end"):
+    """A compaction is over. Without `result` nothing was compacted; `error_message` tells why.
 
-    Without a `result` it failed, as `error_message` says, or was aborted.
+    With `will_retry` the model is asked again. One without a start tells of a context that
+    compaction cannot help.
     """
 
     type: ClassVar[Literal["compaction_end"]] = "compaction_end"
@@ -127,27 +140,8 @@ class CompactionEndEvent(_Event, frozen=True, tag="compaction_end"):
     error_message: str | None = None
 
 
-class AutoRetryStartEvent(_Event, frozen=True, tag="auto_retry_start"):
-    """A failed request will be repeated in `delay_ms`."""
-
-    type: ClassVar[Literal["auto_retry_start"]] = "auto_retry_start"
-    attempt: int
-    max_attempts: int
-    delay_ms: float
-    error_message: str
-
-
-class AutoRetryEndEvent(_Event, frozen=True, tag="auto_retry_end"):
-    """Repeating is over; `final_error` is the last failure if there was no success."""
-
-    type: ClassVar[Literal["auto_retry_end"]] = "auto_retry_end"
-    success: bool
-    attempt: int
-    final_error: str | None = None
-
-
 class SummarizationRetryScheduledEvent(_Event, frozen=True, tag="summarization_retry_scheduled"):
-    """A failed request for a summary will be repeated in `delay_ms`."""
+    """A summary failed for a reason that may pass."""
 
     type: ClassVar[Literal["summarization_retry_scheduled"]] = "summarization_retry_scheduled"
     attempt: int
@@ -159,7 +153,7 @@ class SummarizationRetryScheduledEvent(_Event, frozen=True, tag="summarization_r
 class SummarizationRetryAttemptStartEvent(
     _Event, frozen=True, tag="summarization_retry_attempt_start"
 ):
-    """The request for a summary is repeated now."""
+    """A summary is asked for again; `reason` is that of the compaction it is for."""
 
     type: ClassVar[Literal["summarization_retry_attempt_start"]] = (
         "summarization_retry_attempt_start"
@@ -169,11 +163,25 @@ class SummarizationRetryAttemptStartEvent(
 
 
 class SummarizationRetryFinishedEvent(_Event, frozen=True, tag="summarization_retry_finished"):
-    """Repeating the request for a summary is over."""
+    """A summary that had to be asked for again is there, or has failed for good."""
 
     type: ClassVar[Literal["summarization_retry_finished"]] = "summarization_retry_finished"
 
 
 SessionEvent: TypeAlias = (
-    AgentEvent | RunEndEvent | AgentSettledEvent | QueueUpdateEvent | ThinkingLevelChangedEvent
+    AgentEvent
+    | RunEndEvent
+    | AgentSettledEvent
+    | QueueUpdateEvent
+    | ThinkingLevelChangedEvent
+    | SessionInfoChangedEvent
+    | EntryAppendedEvent
+    | BashExecutionUpdateEvent
+    | AutoRetryStartEvent
+    | AutoRetryEndEvent
+    | CompactionStartEvent
+    | CompactionEndEvent
+    | SummarizationRetryScheduledEvent
+    | SummarizationRetryAttemptStartEvent
+    | SummarizationRetryFinishedEvent
 )

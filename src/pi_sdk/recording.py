@@ -14,18 +14,19 @@ from pi_session import CustomMessage, SessionManager
 __all__ = ("append_agent_message",)
 
 
-def append_agent_message(session: SessionManager, message: AgentMessage) -> None:
-    """Store a finished message of a run; messages with an entry of their own are passed over.
+def append_agent_message(session: SessionManager, message: AgentMessage) -> str | None:
+    """Store a finished message of a run; gives the id of its entry.
 
-    Raises as the append methods of the session do.
+    Messages with an entry of their own are passed over: None. Raises as the append methods of the
+    session do.
     """
     match message:
         case CustomMessage():
             details = None if message.details is UNSET else message.details
-            session.append_custom_message_entry(
+            return session.append_custom_message_entry(
                 message.custom_type, message.content, message.display, details=details
             )
         case SystemMessage() | UserMessage() | AssistantMessage() | ToolResultMessage():
-            session.append_message(message)
+            return session.append_message(message)
         case _:
-            pass
+            return None

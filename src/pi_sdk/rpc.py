@@ -10,92 +10,138 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from typing import assert_never
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
-from pi_ai import JsonObject, JsonValue, PiError
-from pi_ai.wire import to_json_value
+from pi_ai import JsonValue, PiError
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.errors import SessionCwdError
 from pi_sdk.events import SessionEvent
-from pi_sdk.rpc_options import RpcOptions, StartupError, open_agent, parse_arguments
+from pi_sdk.rpc_call import Call, Handlers
+from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments
+from pi_sdk.rpc_requests import Command
+from pi_sdk.rpc_run_commands import RUN_HANDLERS
+from pi_sdk.rpc_session_commands import REPLACING_COMMANDS, SESSION_HANDLERS
+from pi_sdk.rpc_setting_commands import SETTING_HANDLERS
+from pi_sdk.rpc_start import open_runtime
 from pi_sdk.rpc_streams import LineReader, LineWriter, open_standard_streams
 from pi_sdk.rpc_types import (
-    AbortCommand,
-    ClearQueueCommand,
-    Command,
     CommandError,
-    FollowUpCommand,
-    GetCommandsCommand,
-    GetLastAssistantTextCommand,
-    GetMessagesCommand,
-    GetStateCommand,
-    PromptCommand,
-    SteerCommand,
     encode_event,
     encode_response,
     read_command,
 )
+from pi_sdk.runtime import AgentSessionRuntime
 
-__all__ = ("RpcServer", "main")
+__all__ = ("HANDLERS", "RpcServer", "main")
 
 _LAST_RESPONSES_SECONDS = 1.0
+_READ_AHEAD_LINES = 1000
+"""How many commands may wait for a client that does not read; the end of input is seen behind."""
+
+HANDLERS: Handlers = {**RUN_HANDLERS, **SETTING_HANDLERS, **SESSION_HANDLERS}
 
 
 class RpcServer:
-    """Serves one session over a pair of byte streams.
+    """Serves the current session of a runtime over a pair of byte streams.
 
     Commands are taken up in the order of their lines and run side by side; every one gets exactly
-    one response. A client that stops reading stalls the run.
+    one response. What stands behind a command that replaces the session waits for the new one. A
+    client that stops reading stalls the run and is not listened to.
     """
 
-    def __init__(self, session: AgentSession, reader: LineReader, writer: LineWriter) -> None:
-        self._session = session
+    def __init__(
+        self, runtime: AgentSessionRuntime, reader: LineReader, writer: LineWriter
+    ) -> None:
+        self._runtime = runtime
         self._reader = reader
         self._writer = writer
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(_READ_AHEAD_LINES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: asyncio.Future[None] | None = None
+        self._unsubscribe: Callable[[], object] | None = None
 
     async def serve(self) -> None:
-        """Serve until the client closes its side, then stop what runs.
+        """Serve until the client closes its side, then stop what runs. The runtime stays open.
 
         Raises OSError when responses and events reach the client no more.
         """
         self._lost = asyncio.get_running_loop().create_future()
-        unsubscribe = self._session.subscribe(self._tell)
+        self._listen_to(self._runtime.session)
+        self._runtime.on_replace = self._listen_to
         reading = asyncio.create_task(self._read())
+        taking_up = asyncio.create_task(self._take_up())
         try:
-            await asyncio.wait([reading, self._lost], return_when=asyncio.FIRST_COMPLETED)
+            ends = [reading, taking_up, self._lost]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            unsubscribe()
-            self._writer.stop_waiting()  # a run that waits for the client could not end
-            reading.cancel()
-            await self._session.abort()
-            await self._finish(reading)
+            await self._finish(reading, taking_up)
             self._lost.cancel()
         if not self._lost.cancelled():
             self._lost.result()
-        reading.result()
+        for task in (reading, taking_up):
+            if not task.cancelled():
+                task.result()
+
+    def _listen_to(self, session: AgentSession) -> None:
+        self._stop_listening()
+        self._unsubscribe = session.subscribe(self._tell)
+
+    def _stop_listening(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    # --- in -----------------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        line: bytes | None = b""
+        while line is not None:
+            line = await self._reader.read_line()
+            await self._lines.put(line)
+
+    async def _take_up(self) -> None:
         # Lines that are there are taken up without a pause, so that what stands behind a prompt is
         # known when its run begins.
-        while (line := await self._reader.read_line()) is not None:
-            task = asyncio.create_task(self._answer(line))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        while (line := await self._lines.get()) is not None:
+            await self._writer.wait_writable()
+            try:
+                command = read_command(line)
+            except CommandError as error:
+                self._start(self._fail(error.command, error.record_id, error))
+                continue
+            if command is None:
+                continue
+            task = self._start(self._run(command))
+            if isinstance(command, REPLACING_COMMANDS):
+                await asyncio.wait([task])
 
-    async def _finish(self, reading: asyncio.Task[None]) -> None:
-        """Let the last responses out; what takes longer is cancelled."""
-        tasks = {reading, *self._tasks}
-        _, late = await asyncio.wait(tasks, timeout=_LAST_RESPONSES_SECONDS)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self, command: Command) -> None:
+        def answer(data: object) -> None:
+            self._writer.put_line(encode_response(command.type, command.id, data=data))
+
+        await self._writer.wait_writable()  # else answers to many lines would pile up
+        call = Call(self._runtime, answer)
+        try:
+            data = await HANDLERS[type(command)](call, command)
+            if not call.answered:
+                await self._send(encode_response(command.type, command.id, data=data))
+        except Exception as error:  # noqa: BLE001  # no command ends the server
+            await self._fail(command.type, command.id, error)
+
+    async def _fail(self, command: str, record_id: JsonValue | UnsetType, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        await self._send(encode_response(command, record_id, error=text))
+
+    # --- out ----------------------------------------------------------------------------------
 
     async def _tell(self, event: SessionEvent) -> None:
         await self._send(encode_event(event))
@@ -108,99 +154,34 @@ class RpcServer:
             if self._lost is not None and not self._lost.done():
                 self._lost.set_exception(error)
 
-    async def _answer(self, line: bytes) -> None:
-        name, record_id = "unknown", UNSET
-        try:
-            command = read_command(line)
-            if command is None:
-                return
-            name, record_id = command.type, command.id
-            await self._run(command)
-        except CommandError as error:
-            await self._fail(error.command, error.record_id, error)
-        except Exception as error:  # noqa: BLE001  # no command ends the server
-            await self._fail(name, record_id, error)
+    # --- the end ------------------------------------------------------------------------------
 
-    async def _fail(self, command: str, record_id: JsonValue | UnsetType, error: Exception) -> None:
-        text = str(error) or type(error).__name__
-        await self._send(encode_response(command, record_id, error=text))
+    async def _finish(self, reading: asyncio.Task[None], taking_up: asyncio.Task[None]) -> None:
+        """Tell no more events, take up what was read, stop what runs, let the last responses out.
 
-    async def _run(self, command: Command) -> None:
-        session = self._session
-        data: JsonValue | UnsetType = UNSET
-        match command:
-            case PromptCommand():
-                await self._prompt(command)
-                return
-            case SteerCommand():
-                await session.steer(command.message, command.images or ())
-                data = {"disposition": "queued"}
-            case FollowUpCommand():
-                await session.follow_up(command.message, command.images or ())
-                data = {"disposition": "queued"}
-            case AbortCommand():
-                await session.abort()
-            case ClearQueueCommand():
-                data = await session.clear_queue()
-            case GetStateCommand():
-                data = _state(session)
-            case GetMessagesCommand():
-                data = {"messages": to_json_value(session.messages)}
-            case GetLastAssistantTextCommand():
-                data = {"text": session.last_assistant_text()}
-            case GetCommandsCommand():
-                data = {"commands": []}
-            case _:
-                assert_never(command)
-        await self._send(encode_response(command.type, command.id, data=data))
-
-    async def _prompt(self, command: PromptCommand) -> None:
-        """Answer when the prompt is accepted; a failure after that is told on standard error."""
-        accepted = False
-
-        def accept(disposition: str) -> None:
-            nonlocal accepted
-            accepted = True
-            data: JsonObject = {"disposition": disposition}
-            self._writer.put_line(encode_response(command.type, command.id, data=data))
-
-        try:
-            await self._session.prompt(
-                command.message,
-                images=command.images or (),
-                streaming_behavior=command.streaming_behavior,
-                on_accepted=accept,
-            )
-        except Exception as error:
-            if not accepted:
-                raise
-            print(f"Error after the prompt was accepted: {error}", file=sys.stderr)  # noqa: T201
+        What takes longer is cancelled.
+        """
+        self._stop_listening()
+        self._runtime.on_replace = None
+        self._writer.stop_waiting()  # a run that waits for the client could not end
+        if not reading.done():
+            reading.cancel()
+            taking_up.cancel()
+        await _settle({reading, taking_up})
+        self._runtime.session.abort_bash()
+        await self._runtime.session.abort()
+        await _settle(self._tasks)
 
 
-def _state(session: AgentSession) -> JsonObject:
-    agent = session.agent
-    state: JsonObject = {}
-    if session.model is not None:
-        state["model"] = {**to_json_value(session.model)}
-        state["model"].pop("headers", None)
-    state |= {
-        "thinkingLevel": session.thinking_level,
-        "isStreaming": session.is_streaming,
-        "isCompacting": False,
-        "steeringMode": agent.steering_queue.mode,
-        "followUpMode": agent.follow_up_queue.mode,
-    }
-    if session.session_file is not None:
-        state["sessionFile"] = str(session.session_file)
-    state["sessionId"] = session.session_id
-    if session.session_name is not None:
-        state["sessionName"] = session.session_name
-    state |= {
-        "autoCompactionEnabled": False,
-        "messageCount": len(session.messages),
-        "pendingMessageCount": session.pending_message_count,
-    }
-    return state
+async def _settle(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Wait for tasks a while, then cancel them."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=_LAST_RESPONSES_SECONDS)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late)
 
 
 # --- the process ------------------------------------------------------------------------------
@@ -221,10 +202,10 @@ async def _serve(options: RpcOptions) -> int:
     os.environ["AI_AGENT"] = "pi"
     async with (
         open_standard_streams() as (reader, writer),
-        await open_agent(options) as session,
+        await open_runtime(options) as runtime,
     ):
-        _use_proxy(session.settings.current.http_proxy)
-        server = asyncio.create_task(RpcServer(session, reader, writer).serve())
+        _use_proxy(runtime.session.settings.current.http_proxy)
+        server = asyncio.create_task(RpcServer(runtime, reader, writer).serve())
         await asyncio.wait([server, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not server.done():
             server.cancel()

@@ -17,24 +17,23 @@ from pi_ai import ImageContent, JsonObject, JsonValue, Model, ThinkingLevel, Wir
 from pi_ai.wire import decode, from_json_value, to_json_value
 from pi_sdk.deep_json import parse_deep_json
 from pi_sdk.errors import RpcError
-from pi_sdk.events import CompactionResult
 from pi_sdk.rpc_events import Response
 from pi_sdk.rpc_results import (
-    BashResult,
     ClearedQueue,
-    CycledModel,
     Disposition,
-    ForkMessage,
     ForkResult,
     ReplaceResult,
     RpcSessionEntries,
     RpcSessionState,
-    RpcSessionStats,
     RpcSessionTree,
     SlashCommand,
 )
-from pi_session import SessionMessage, TreeNode
+from pi_sdk.session_controls import ModelCycle
+from pi_sdk.session_state import ForkPoint
+from pi_sdk.session_totals import SessionTotals
+from pi_session import CompactionResult, SessionMessage, TreeNode
 from pi_session.codec import entries_from_objects, parse_lines
+from pi_tools.user_bash import UserBashResult
 
 __all__ = ("RpcCommands",)
 
@@ -116,9 +115,9 @@ class RpcCommands(ABC):
         """Let another model answer from now on; gives it."""
         return await self._ask(Model, "set_model", provider=provider, model_id=model_id)
 
-    async def cycle_model(self) -> CycledModel | None:
+    async def cycle_model(self) -> ModelCycle | None:
         """Go on to the next model; None if there is no other."""
-        return await self._ask(CycledModel | None, "cycle_model")
+        return await self._ask(ModelCycle | None, "cycle_model")
 
     async def get_available_models(self) -> list[Model]:
         """The models that there are credentials for."""
@@ -169,7 +168,7 @@ class RpcCommands(ABC):
         *,
         exclude_from_context: bool = False,
         on_output: Callable[[str], object] | None = None,
-    ) -> BashResult:
+    ) -> UserBashResult:
         """Run a shell command in the session's directory; the next request tells the model of it.
 
         `exclude_from_context`: the model is not told. `on_output` is called with each piece of
@@ -179,7 +178,7 @@ class RpcCommands(ABC):
         if exclude_from_context:
             fields["exclude_from_context"] = True
         response = await self._send("bash", fields, on_output=on_output)
-        return _read(response, BashResult, "bash")
+        return _read(response, UserBashResult, "bash")
 
     async def abort_bash(self) -> None:
         """Stop every shell command that `bash` runs."""
@@ -203,7 +202,7 @@ class RpcCommands(ABC):
         """Go on in a copy of the current branch; see `new_session`."""
         return await self._ask(ReplaceResult, "clone")
 
-    async def get_fork_messages(self) -> list[ForkMessage]:
+    async def get_fork_messages(self) -> list[ForkPoint]:
         """The user messages of all branches, for `fork`."""
         return (await self._ask(_ForkMessages, "get_fork_messages")).messages
 
@@ -223,9 +222,9 @@ class RpcCommands(ABC):
         except ValueError as error:
             raise _unreadable("get_tree", error) from error
 
-    async def get_session_stats(self) -> RpcSessionStats:
+    async def get_session_stats(self) -> SessionTotals:
         """Counts, tokens and cost over all branches."""
-        return await self._ask(RpcSessionStats, "get_session_stats")
+        return await self._ask(SessionTotals, "get_session_stats")
 
     async def get_last_assistant_text(self) -> str | None:
         """The text of the last answer, None if there is none."""
@@ -293,7 +292,7 @@ class _Levels(Wire):
 
 
 class _ForkMessages(Wire):
-    messages: list[ForkMessage]
+    messages: list[ForkPoint]
 
 
 class _Entries(Wire):

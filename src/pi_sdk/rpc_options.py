@@ -1,4 +1,4 @@
-"""The command line of the RPC server, and the session that it asks for.
+"""The command line of the RPC server.
 
 Source: rpc spec, section 2.
 """
@@ -15,17 +15,9 @@ from typing import Any, Literal, NoReturn
 
 from msgspec import Struct
 
-from pi_ai import THINKING_LEVELS, Models, ModelsError, StreamOptions, ThinkingLevel
-from pi_sdk.agent_session import AgentSession
-from pi_sdk.custom_providers import load_user_models
-from pi_sdk.model_choice import ModelChoice, match_start_model
-from pi_sdk.sdk import create_agent, models_of
-from pi_sdk.settings import SettingsManager
-from pi_sdk.settings_effects import session_directory
-from pi_sdk.trust import decide_project_trust
-from pi_session import SessionManager, find_session_by_id, resolve_agent_dir
+from pi_ai import THINKING_LEVELS, ThinkingLevel
 
-__all__ = ("RpcOptions", "StartupError", "open_agent", "parse_arguments")
+__all__ = ("RpcOptions", "StartupError", "parse_arguments", "warn")
 
 
 class StartupError(Exception):
@@ -41,9 +33,11 @@ class RpcOptions(Struct, frozen=True):
     thinking: ThinkingLevel | None = None
     system_prompt: str | None = None
     append_system_prompt: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     in_memory: bool = False
     session: str | None = None
     session_id: str | None = None
+    fork: str | None = None
     resume: bool = False
     session_dir: str | None = None
     name: str | None = None
@@ -57,7 +51,11 @@ class RpcOptions(Struct, frozen=True):
 _IGNORED_FLAGS = ("--offline", "--verbose")
 """Accepted for clients written for upstream; there is nothing here that they would change."""
 
-_UNBUILT = ("--fork", "--models")
+_NOT_TOGETHER = {
+    "fork": ("session", "resume", "no_session"),
+    "session_id": ("session", "resume"),
+}
+_FLAG_NAMES = {"session_id": "--session-id", "resume": "--continue", "no_session": "--no-session"}
 _MODES = ("text", "json", "rpc")
 
 _ABSENT_FLAGS = (
@@ -90,7 +88,7 @@ class _Absent(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        _warn(f"{option_string} is ignored: there are no extensions, skills, prompts or themes")
+        warn(f"{option_string} is ignored: there are no extensions, skills, prompts or themes")
 
 
 def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
@@ -105,11 +103,13 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     add("--model", metavar="M[:level]", help="the model to start with")
     add("--api-key", metavar="K", help="the key to use; not stored")
     add("--thinking", metavar="L", help=", ".join(THINKING_LEVELS))
+    add("--models", metavar="a,b:high,p/*", help="the models to cycle through")
     add("--system-prompt", metavar="T", help="text, or a file that holds it")
     add("--append-system-prompt", metavar="T", action="append", default=[])
     add("--no-session", action="store_true", help="store nothing")
     add("--session", metavar="PATH|ID", help="go on with this session")
     add("--session-id", metavar="ID", help="go on with the session of this id, or start it")
+    add("--fork", metavar="PATH|ID", help="start with a copy of this session")
     add("--continue", "-c", dest="resume", action="store_true", help="go on with the last one")
     add("--session-dir", metavar="D", help="where sessions are")
     add("--name", "-n", metavar="N", help="the session's name")
@@ -131,12 +131,7 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in _ABSENT_OPTIONS:
         add(flag, dest="absent", action=_Absent, default=(), help=argparse.SUPPRESS)
-    for flag in _UNBUILT:
-        add(flag, help=argparse.SUPPRESS)
     told, rest = parser.parse_known_args(_with_joined_tools(arguments))
-    for flag in _UNBUILT:
-        if getattr(told, flag.strip("-")) is not None:
-            raise StartupError(f"Error: {flag} is not available in this version")
     for argument in rest:
         if argument.startswith("-") and argument != "-":
             raise StartupError(f"Error: Unknown option: {argument}")
@@ -164,24 +159,16 @@ def _checked(told: Any) -> RpcOptions:
         )
     if told.name is not None and not told.name.strip():
         raise StartupError("Error: --name requires a non-empty value")
-    chosen = [
-        flag
-        for flag, value in (
-            ("--session-id", told.session_id),
-            ("--session", told.session),
-            ("--continue", told.resume),
-            ("--no-session", told.no_session),
-        )
-        if value
-    ]
-    if len(chosen) > 1:
-        raise StartupError(f"Error: {chosen[0]} cannot be combined with {chosen[1]}")
+    for chosen, others in _NOT_TOGETHER.items():
+        for other in others:
+            if getattr(told, chosen) is not None and getattr(told, other):
+                raise StartupError(f"Error: {_flag(chosen)} cannot be combined with {_flag(other)}")
     tools = _names(told.tools)
     if len({name[:1] in {"+", "-"} for name in tools or ()}) > 1:
         raise StartupError("Error: --tools: tool names cannot be mixed with +name or -name entries")
     thinking = told.thinking
     if thinking is not None and thinking not in THINKING_LEVELS:
-        _warn(f'Invalid thinking level "{thinking}". Valid values: {", ".join(THINKING_LEVELS)}')
+        warn(f'Invalid thinking level "{thinking}". Valid values: {", ".join(THINKING_LEVELS)}')
         thinking = None
     return RpcOptions(
         provider=told.provider,
@@ -190,9 +177,11 @@ def _checked(told: Any) -> RpcOptions:
         thinking=thinking,
         system_prompt=_text_or_file(told.system_prompt),
         append_system_prompt=tuple(_text_or_file(text) for text in told.append_system_prompt),
+        models=_names(told.models) or (),
         in_memory=told.no_session,
         session=told.session,
         session_id=told.session_id,
+        fork=told.fork,
         resume=told.resume,
         session_dir=told.session_dir or os.environ.get("PI_CODING_AGENT_SESSION_DIR") or None,
         name=told.name,
@@ -202,6 +191,10 @@ def _checked(told: Any) -> RpcOptions:
         context_files=not told.no_context_files,
         project_trusted=told.trusted,
     )
+
+
+def _flag(name: str) -> str:
+    return _FLAG_NAMES.get(name, f"--{name}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -217,116 +210,6 @@ def _text_or_file(text: Any) -> Any:
     return Path(text).read_text(encoding="utf-8-sig")
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Tell the user, on standard error, of something that does not stop the start."""
     print(f"Warning: {text}", file=sys.stderr)  # noqa: T201
-
-
-# --- the session ------------------------------------------------------------------------------
-
-
-async def open_agent(options: RpcOptions) -> AgentSession:
-    """The session that the options ask for. Raises as `create_agent` does, and `StartupError`.
-
-    What cannot be used of models.json and settings.json, and what was chosen for want of something
-    better, is told on standard error.
-    """
-    agent_dir = resolve_agent_dir().absolute()
-    models, problems = load_user_models(agent_dir, models_of(agent_dir))
-    try:
-        await models.credentials.list()
-    except ModelsError as error:
-        problems.append(str(error))
-    for problem in problems:
-        _warn(problem)
-    choice = _choose_model(options, models)
-    manager, settings = _open_session(options)
-    session = await create_agent(
-        model=choice.model if choice else None,
-        thinking_level=options.thinking or (choice.thinking_level if choice else None),
-        tools=options.tools,
-        no_tools=options.no_tools,
-        exclude_tools=options.exclude_tools,
-        system_prompt=options.system_prompt,
-        append_system_prompt=options.append_system_prompt,
-        context_files=options.context_files,
-        settings=settings,
-        session_manager=manager,
-        models=models,
-        stream_options=StreamOptions(api_key=options.api_key) if options.api_key else None,
-    )
-    if options.name is not None:
-        try:
-            session.set_session_name(options.name)
-        except BaseException:
-            await session.aclose()
-            raise
-    if session.model_fallback_message:
-        _warn(session.model_fallback_message)
-    return session
-
-
-def _choose_model(options: RpcOptions, models: Models) -> ModelChoice | None:
-    if options.model is None:
-        return None
-    choice = match_start_model(models, options.model, provider=options.provider)
-    if choice.warning:
-        _warn(choice.warning)
-    return choice
-
-
-def _open_session(options: RpcOptions) -> tuple[SessionManager, SettingsManager]:
-    """The session, and the settings of where it works."""
-    cwd = Path.cwd()
-    settings = _load_settings(options, cwd)
-    session_dir = options.session_dir or session_directory(settings.current, cwd)
-    manager = _choose_session(options, cwd, session_dir)
-    try:
-        if Path(manager.cwd) != cwd:
-            settings = _load_settings(options, Path(manager.cwd))
-        for problem in settings.drain_errors():
-            _warn(str(problem))
-    except BaseException:
-        manager.close()
-        raise
-    return manager, settings
-
-
-def _load_settings(options: RpcOptions, cwd: Path) -> SettingsManager:
-    """The settings for `cwd`, whose own count if its user trusts it."""
-    user = SettingsManager.create(cwd)
-    trusted = decide_project_trust(
-        cwd, decision=options.project_trusted, default=user.current.default_project_trust
-    )
-    return SettingsManager.create(cwd, project_trusted=True) if trusted else user
-
-
-def _choose_session(
-    options: RpcOptions, cwd: Path, session_dir: str | Path | None
-) -> SessionManager:
-    if options.in_memory:
-        return SessionManager.in_memory(cwd)
-    if options.resume:
-        return SessionManager.continue_recent(cwd, session_dir)
-    if options.session is not None:
-        return _named_session(options.session, cwd, session_dir)
-    if options.session_id is not None:
-        known = find_session_by_id(cwd, options.session_id, session_dir)
-        if known is not None:
-            return SessionManager.open(known, session_dir)
-    manager = SessionManager.create(cwd, session_dir, id=options.session_id)
-    if options.session_id is not None:
-        _warn(
-            f"No project session found with id '{options.session_id}'; "
-            "creating a new session with that id."
-        )
-    return manager
-
-
-def _named_session(reference: str, cwd: Path, session_dir: str | Path | None) -> SessionManager:
-    """The session at a path, which may be new, or of an id."""
-    if "/" in reference or os.sep in reference or reference.endswith(".jsonl"):
-        return SessionManager.open(reference, session_dir)
-    known = find_session_by_id(cwd, reference, session_dir)
-    if known is None:
-        raise StartupError(f"No session found matching '{reference}'")
-    return SessionManager.open(known, session_dir)

@@ -1,4 +1,4 @@
-"""What the commands of the RPC protocol are answered with, as typed structs.
+"""What the commands of the RPC protocol are answered with, where a session gives nothing like it.
 
 Source: rpc spec, section 5.
 """
@@ -14,20 +14,14 @@ from pi_ai import JsonValue, Model, ThinkingLevel, Wire
 from pi_session import Entry, TreeNode
 
 __all__ = (
-    "BashResult",
     "ClearedQueue",
-    "ContextUsage",
-    "CycledModel",
     "Disposition",
-    "ForkMessage",
     "ForkResult",
     "ReplaceResult",
     "RpcSessionEntries",
     "RpcSessionState",
-    "RpcSessionStats",
     "RpcSessionTree",
     "SlashCommand",
-    "TokenTotals",
 )
 
 Disposition: TypeAlias = Literal["started", "queued", "handled"]
@@ -63,27 +57,6 @@ class RpcSessionState(Wire, kw_only=True):
     pending_message_count: int
 
 
-class CycledModel(Wire, kw_only=True):
-    """The model that comes next. `is_scoped`: among those that the server was started with."""
-
-    model: Model
-    thinking_level: ThinkingLevel
-    is_scoped: bool
-
-
-class BashResult(Wire, kw_only=True):
-    """What a shell command gave. `exit_code` is None if it was stopped.
-
-    `full_output_path` is where, on the server's machine, the whole output is when `truncated`.
-    """
-
-    output: str
-    exit_code: int | None = None
-    cancelled: bool
-    truncated: bool
-    full_output_path: str | None = None
-
-
 class ReplaceResult(Wire, kw_only=True):
     """Whether an extension of the server prevented another session."""
 
@@ -95,13 +68,6 @@ class ForkResult(Wire, kw_only=True):
 
     text: str
     cancelled: bool
-
-
-class ForkMessage(Wire, kw_only=True):
-    """A user message that `fork` can go back to."""
-
-    entry_id: str
-    text: str
 
 
 class RpcSessionEntries(Wire, kw_only=True):
@@ -116,42 +82,6 @@ class RpcSessionTree(Wire, kw_only=True):
 
     tree: list[TreeNode]
     leaf_id: str | None
-
-
-class TokenTotals(Wire, kw_only=True):
-    """Tokens of all requests of a session together."""
-
-    input: int
-    output: int
-    cache_read: int
-    cache_write: int
-    total: int
-
-
-class ContextUsage(Wire, kw_only=True):
-    """How full the context window is. Both are None while that is not known.
-
-    `percent` runs from 0 to 100.
-    """
-
-    tokens: int | None
-    context_window: int
-    percent: float | None
-
-
-class RpcSessionStats(Wire, kw_only=True):
-    """Counts over all branches of a session; `cost` is in USD."""
-
-    session_file: str | None = None
-    session_id: str
-    user_messages: int
-    assistant_messages: int
-    tool_calls: int
-    tool_results: int
-    total_messages: int
-    tokens: TokenTotals
-    cost: float
-    context_usage: ContextUsage | None = None
 
 
 class SlashCommand(Wire, kw_only=True):

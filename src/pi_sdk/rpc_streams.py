@@ -51,8 +51,12 @@ class LineWriter(Protocol):
         """Send a line, and wait while the client is too far behind."""
         ...
 
+    async def wait_writable(self) -> None:
+        """Wait while the client is too far behind."""
+        ...
+
     def stop_waiting(self) -> None:
-        """From here on, and for those who wait now, `write_line` does not wait."""
+        """From here on, and for those who wait now, nothing waits for the client."""
         ...
 
 
@@ -121,7 +125,11 @@ class PipeLines(asyncio.BaseProtocol):
     async def write_line(self, line: bytes) -> None:
         """See `LineWriter`."""
         self.put_line(line)
-        if not self._writable.is_set():
+        await self.wait_writable()
+
+    async def wait_writable(self) -> None:
+        """See `LineWriter`."""
+        while not self._writable.is_set():  # others who waited may have filled it again
             await self._writable.wait()
 
     def stop_waiting(self) -> None:
@@ -159,6 +167,9 @@ class FileLines:
     async def write_line(self, line: bytes) -> None:
         """See `LineWriter`."""
         self.put_line(line)
+
+    async def wait_writable(self) -> None:
+        """See `LineWriter`."""
 
     def stop_waiting(self) -> None:
         """See `LineWriter`."""

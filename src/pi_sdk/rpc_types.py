@@ -1,19 +1,18 @@
-"""The records of the RPC protocol: commands in, responses and events out.
+"""The records of the RPC protocol as bytes: commands in, responses and events out.
 
-Source: rpc spec, sections 3 to 6.
+What the commands are is in `rpc_requests`. Source: rpc spec, sections 3 to 6.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from pi_agent import MessageUpdateEvent
 from pi_ai import (
-    ImageContent,
     JsonObject,
     JsonValue,
     ToolCall,
@@ -33,135 +32,11 @@ from pi_ai.events import (
 from pi_ai.json_text import parse_json
 from pi_ai.wire import encode
 from pi_sdk.events import SessionEvent
+from pi_sdk.rpc_requests import Command
 
-__all__ = (
-    "UNBUILT_COMMANDS",
-    "AbortCommand",
-    "ClearQueueCommand",
-    "Command",
-    "CommandError",
-    "FollowUpCommand",
-    "GetCommandsCommand",
-    "GetLastAssistantTextCommand",
-    "GetMessagesCommand",
-    "GetStateCommand",
-    "PromptCommand",
-    "SteerCommand",
-    "encode_event",
-    "encode_response",
-    "read_command",
-)
-
-
-class _Command(Struct, rename="camel", tag_field="type"):
-    """Base of every command; `id` is any JSON value and comes back with the response."""
-
-    id: JsonValue | UnsetType = UNSET
-
-
-class PromptCommand(_Command, tag="prompt", kw_only=True):
-    """Send a message; answered when it is accepted."""
-
-    type: ClassVar[Literal["prompt"]] = "prompt"
-    message: str
-    images: list[ImageContent] | None = None
-    streaming_behavior: Literal["steer", "followUp"] | None = None
-
-
-class SteerCommand(_Command, tag="steer", kw_only=True):
-    """Queue a message for the next turn."""
-
-    type: ClassVar[Literal["steer"]] = "steer"
-    message: str
-    images: list[ImageContent] | None = None
-
-
-class FollowUpCommand(_Command, tag="follow_up", kw_only=True):
-    """Queue a message for the end of the run."""
-
-    type: ClassVar[Literal["follow_up"]] = "follow_up"
-    message: str
-    images: list[ImageContent] | None = None
-
-
-class AbortCommand(_Command, tag="abort"):
-    """Stop the run; answered when the session is idle."""
-
-    type: ClassVar[Literal["abort"]] = "abort"
-
-
-class ClearQueueCommand(_Command, tag="clear_queue"):
-    """Drop what is queued."""
-
-    type: ClassVar[Literal["clear_queue"]] = "clear_queue"
-
-
-class GetStateCommand(_Command, tag="get_state"):
-    """What the session is and does."""
-
-    type: ClassVar[Literal["get_state"]] = "get_state"
-
-
-class GetMessagesCommand(_Command, tag="get_messages"):
-    """What the model sees of the session."""
-
-    type: ClassVar[Literal["get_messages"]] = "get_messages"
-
-
-class GetLastAssistantTextCommand(_Command, tag="get_last_assistant_text"):
-    """The text of the last answer."""
-
-    type: ClassVar[Literal["get_last_assistant_text"]] = "get_last_assistant_text"
-
-
-class GetCommandsCommand(_Command, tag="get_commands"):
-    """The slash commands there are: none, as texts are sent to the model as they are."""
-
-    type: ClassVar[Literal["get_commands"]] = "get_commands"
-
-
-Command: TypeAlias = (
-    PromptCommand
-    | SteerCommand
-    | FollowUpCommand
-    | AbortCommand
-    | ClearQueueCommand
-    | GetStateCommand
-    | GetMessagesCommand
-    | GetLastAssistantTextCommand
-    | GetCommandsCommand
-)
+__all__ = ("CommandError", "encode_event", "encode_response", "read_command")
 
 _COMMANDS: dict[str, type[Command]] = {kind.type: kind for kind in Command.__args__}
-
-UNBUILT_COMMANDS = frozenset(
-    {
-        "set_model",
-        "cycle_model",
-        "get_available_models",
-        "set_thinking_level",
-        "cycle_thinking_level",
-        "get_available_thinking_levels",
-        "set_steering_mode",
-        "set_follow_up_mode",
-        "compact",
-        "set_auto_compaction",
-        "set_auto_retry",
-        "abort_retry",
-        "bash",
-        "abort_bash",
-        "new_session",
-        "switch_session",
-        "fork",
-        "clone",
-        "get_fork_messages",
-        "get_entries",
-        "get_tree",
-        "get_session_stats",
-        "set_session_name",
-    }
-)
-"""Commands of the protocol that this version answers with an error naming them."""
 
 _REFUSED = {"export_html": "Export to HTML is not supported"}
 """Commands that no version will have, and what they are answered with."""
@@ -208,8 +83,6 @@ def read_command(line: bytes) -> Command | None:
 
 
 def _refusal(name: str) -> str:
-    if name in UNBUILT_COMMANDS:
-        return f"Command {name} is not available in this version"
     return _REFUSED.get(name) or f"Unknown command: {name}"
 
 
@@ -231,11 +104,11 @@ def encode_response(
     command: str,
     record_id: JsonValue | UnsetType,
     *,
-    data: JsonValue | UnsetType = UNSET,
+    data: object = UNSET,
     error: str | None = None,
 ) -> bytes:
-    """A response record, without its line end."""
-    record: JsonObject = {} if record_id is UNSET else {"id": record_id}
+    """A response record, without its line end; `data` is anything that is JSON, UNSET for none."""
+    record: dict[str, object] = {} if record_id is UNSET else {"id": record_id}
     record |= {"type": "response", "command": command, "success": error is None}
     if error is not None:
         record["error"] = error

@@ -23,11 +23,14 @@ from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.errors import SdkError, SessionCwdError
 from pi_sdk.resources import ContextFile, read_context_files, read_first_prompt_file
+from pi_sdk.session_core import MakeSections
+from pi_sdk.session_operations import Reloaded
+from pi_sdk.session_settings import ScopedModel, SessionSettings
 from pi_sdk.settings import SettingsManager
 from pi_sdk.settings_effects import request_options, session_directory, tool_options
 from pi_sdk.start_choice import choose_start_level, choose_start_model, record_start
 from pi_sdk.system_prompt import build_sections
-from pi_sdk.tool_selection import select_tools
+from pi_sdk.tool_selection import register_tools, select_tools
 from pi_session import SessionManager, resolve_agent_dir
 from pi_tools import LocalFileOperations, ToolOptions, create_all_tools
 
@@ -87,6 +90,8 @@ def create_agent(
     models: Models | None = None,
     stream_options: StreamOptions | None = None,
     hooks: Hooks | None = None,
+    session_settings: SessionSettings | None = None,
+    scoped_models: Sequence[ScopedModel] = (),
 ) -> AgentCreation:
     """An agent that works in `cwd`, stored as a session: `async with create_agent(...) as agent`.
 
@@ -120,6 +125,9 @@ def create_agent(
             models.json, with the credentials of auth.json.
         stream_options: Go with every request.
         hooks: Where to reach into runs.
+        session_settings: How the session behaves by itself (retries, compaction, images, queues),
+            in place of what the settings say of that.
+        scoped_models: The models that cycling stops at; by default all that can be used.
 
     Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
     for an unknown model, `SessionError` and OSError for the session file. No model at all is no
@@ -146,6 +154,8 @@ def create_agent(
             models=models,
             stream_options=stream_options,
             hooks=hooks,
+            session_settings=session_settings,
+            scoped_models=scoped_models,
         )
     )
 
@@ -171,6 +181,8 @@ class _Options(Struct, frozen=True, kw_only=True):
     models: Models | None
     stream_options: StreamOptions | None
     hooks: Hooks | None
+    session_settings: SessionSettings | None
+    scoped_models: Sequence[ScopedModel]
 
 
 async def _create(options: _Options) -> AgentSession:
@@ -212,12 +224,10 @@ def _assemble(
     options: _Options, place: _Place, session: SessionManager, *, models: Models
 ) -> AgentSession:
     cwd, settings = place.cwd, place.settings.current
+    tool_settings = tool_options(settings, options.tool_options, place.agent_dir)
+    built_in = list(create_all_tools(cwd, tool_settings).values())
     tools = select_tools(
-        list(
-            create_all_tools(
-                cwd, tool_options(settings, options.tool_options, place.agent_dir)
-            ).values()
-        ),
+        built_in,
         options.custom_tools,
         tools=options.tools,
         no_tools=options.no_tools,
@@ -234,8 +244,6 @@ def _assemble(
         stream_options=request_options(settings, options.stream_options),
         hooks=options.hooks,
         cwd=cwd,
-        steering_mode=settings.steering_mode,
-        follow_up_mode=settings.follow_up_mode,
     )
     agent.state.tools = tools
     return AgentSession(
@@ -244,14 +252,31 @@ def _assemble(
         models=models,
         model=choice.model,
         settings=place.settings,
-        sections=partial(
-            _sections,
-            cwd=str(cwd),
-            context_files=read_context_files(cwd, place.agent_dir) if options.context_files else (),
-            custom=_system_prompt(options, place),
-            append=_append_system_prompt(options, place),
-        ),
+        sections=_make_sections(options, place),
         model_fallback_message=choice.fallback_message,
+        session_settings=options.session_settings,
+        scoped_models=options.scoped_models,
+        registered_tools=register_tools(
+            built_in,
+            options.custom_tools,
+            tools=options.tools,
+            no_tools=options.no_tools,
+            exclude_tools=options.exclude_tools,
+        ),
+        custom_tool_names=[tool.name for tool in options.custom_tools],
+        bash_operations=(options.tool_options or ToolOptions()).get("bash", {}).get("operations"),
+        restores_tools=options.tools is None and options.no_tools is None,
+        reload=partial(_reload, options, place),
+    )
+
+
+async def _reload(options: _Options, place: _Place) -> Reloaded:
+    place.settings.reload()
+    for problem in place.settings.drain_errors():
+        _log.warning("%s", problem)
+    return Reloaded(
+        request_options(place.settings.current, options.stream_options),
+        _make_sections(options, place),
     )
 
 
@@ -282,6 +307,18 @@ def _settings(options: _Options, cwd: Path, agent_dir: Path) -> SettingsManager:
 
 
 # --- the system prompt ------------------------------------------------------------------------
+
+
+def _make_sections(options: _Options, place: _Place) -> MakeSections:
+    """What makes the prompt's sections, with the files as they are now."""
+    files = read_context_files(place.cwd, place.agent_dir) if options.context_files else ()
+    return partial(
+        _sections,
+        cwd=str(place.cwd),
+        context_files=files,
+        custom=_system_prompt(options, place),
+        append=_append_system_prompt(options, place),
+    )
 
 
 def _system_prompt(options: _Options, place: _Place) -> str | None:

@@ -1,4 +1,4 @@
-"""What settings do to requests, tools and places; what the host asks for in code comes first.
+"""What settings do to requests, tools, sessions, places; what the host asks for in code is first.
 
 Source: sdk spec, sections 4.2 and 13.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pi_ai import StreamOptions
+from pi_ai.retry import RetryPolicy
 from pi_ai.types import ThinkingBudgets
+from pi_sdk.session_settings import SessionSettings
 from pi_sdk.settings_types import Settings, ThinkingBudgetSettings
 from pi_session.locations import expand_path
 from pi_tools import BashToolOptions, ReadToolOptions, ToolOptions
 
-__all__ = ("request_options", "session_directory", "tool_options")
+__all__ = ("request_options", "session_directory", "session_settings", "tool_options")
 
 
 def request_options(settings: Settings, given: StreamOptions | None) -> StreamOptions:
@@ -27,6 +29,10 @@ def request_options(settings: Settings, given: StreamOptions | None) -> StreamOp
         options["timeout_ms"] = provider.timeout_ms
     if provider.max_retries is not None:
         options["max_retries"] = provider.max_retries
+    if settings.transport != "auto":
+        options["transport"] = settings.transport
+    if settings.websocket_connect_timeout_ms is not None:
+        options["websocket_connect_timeout_ms"] = settings.websocket_connect_timeout_ms
     if budgets := _budgets(settings.thinking_budgets):
         options["thinking_budgets"] = budgets
     return {**options, **(given or {})}
@@ -49,6 +55,32 @@ def tool_options(settings: Settings, given: ToolOptions | None, agent_dir: Path)
         "grep": {"bin_dir": bin_dir, **given.get("grep", {})},
         "find": {"bin_dir": bin_dir, **given.get("find", {})},
     }
+
+
+def session_settings(settings: Settings) -> SessionSettings:
+    """How a session behaves where nobody says otherwise."""
+    retry, compaction = settings.retry, settings.compaction
+    return SessionSettings(
+        retry=RetryPolicy(
+            enabled=retry.enabled,
+            max_retries=retry.max_retries,
+            base_delay_ms=retry.base_delay_ms,
+            max_agent_delay_ms=retry.max_agent_delay_ms,
+        ),
+        compaction=compaction.common(),
+        compaction_overrides={
+            name: compaction.common(own) for name, own in compaction.model_overrides.items()
+        },
+        branch_summary_reserve_tokens=settings.branch_summary.reserve_tokens,
+        steering_mode=settings.steering_mode,
+        follow_up_mode=settings.follow_up_mode,
+        default_thinking_level=settings.default_thinking_level,
+        model_thinking_levels=settings.model_thinking_levels,
+        auto_resize_images=settings.images.auto_resize,
+        block_images=settings.images.block_images,
+        shell_path=settings.shell_path or None,
+        shell_command_prefix=settings.shell_command_prefix or None,
+    )
 
 
 def session_directory(settings: Settings, cwd: Path) -> Path | None:

@@ -52,7 +52,11 @@ class CompactionSettingsByModel(_Group, frozen=True):
 
     def for_model(self, model: Model) -> CompactionSettings:
         """Those of one model: each number is its override, else the ordinary one."""
-        own = self.model_overrides.get(f"{model.provider}/{model.id}", CompactionOverride())
+        return self.common(self.model_overrides.get(f"{model.provider}/{model.id}"))
+
+    def common(self, own: CompactionOverride | None = None) -> CompactionSettings:
+        """Those of every model that has none of its own, or `own` in front of them."""
+        own = own or CompactionOverride()
         reserve, keep = own.reserve_tokens, own.keep_recent_tokens
         return CompactionSettings(
             enabled=self.enabled,

@@ -13,7 +13,7 @@ from pi_agent import AgentTool
 from pi_sdk.errors import SdkError
 from pi_tools import CODING_TOOL_NAMES
 
-__all__ = ("select_tools",)
+__all__ = ("register_tools", "select_tools")
 
 
 def select_tools(
@@ -59,6 +59,29 @@ def _defaults(setting: Sequence[str] | None) -> list[str]:
         elif entry.startswith("+"):
             names.append(entry[1:])
     return list(dict.fromkeys(names))
+
+
+def register_tools(
+    built_in: Sequence[AgentTool],
+    custom: Sequence[AgentTool],
+    *,
+    tools: Sequence[str] | None = None,
+    no_tools: Literal["builtin", "all"] | None = None,
+    exclude_tools: Sequence[str] = (),
+) -> list[AgentTool]:
+    """The tools that can be made active in mid-session: all, or those that `tools` lists.
+
+    With `no_tools` "all" there are none but those. Raises as `select_tools` does.
+    """
+    by_name = {tool.name: tool for tool in (*built_in, *custom)}
+    names = [] if no_tools == "all" else list(by_name)
+    if tools is not None and not _are_changes(tools):
+        names = _listed(by_name, tools)
+    return [
+        by_name[name]
+        for name in names
+        if not any(fnmatchcase(name, pattern) for pattern in exclude_tools)
+    ]
 
 
 def _are_changes(tools: Sequence[str]) -> bool:

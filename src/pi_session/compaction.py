@@ -39,6 +39,7 @@ from pi_session.summarizing import Summarizer, SummaryRequest, check_unmoved, re
 __all__ = (
     "CompactionPreparation",
     "CompactionResult",
+    "append_compaction_result",
     "compact",
     "compact_session",
     "explain_nothing_to_compact",
@@ -70,6 +71,7 @@ class CompactionResult(Wire, kw_only=True):
     """A summary and what it replaces. `usage` is what it cost.
 
     `estimated_tokens_after` is about the new context, None before the summary is in force.
+    `details` is None if another program wrote the summary and says nothing of files.
     """
 
     summary: str
@@ -77,7 +79,7 @@ class CompactionResult(Wire, kw_only=True):
     tokens_before: int
     estimated_tokens_after: int | None = None
     usage: Usage | None = None
-    details: FileLists
+    details: FileLists | None = None
 
 
 # --- the whole --------------------------------------------------------------------------------
@@ -110,7 +112,16 @@ async def compact_session(
         preparation, summarizer, custom_instructions=custom_instructions, signal=signal
     )
     check_unmoved(session, branch[-1].id)
-    session.append_compaction(
+    append_compaction_result(session, result)
+    for edit in find_oversized_results(session.build_projection(), window, settings):
+        session.append_context_edit(edit.target_id, edit.replacement)
+    after = session.build_projection().messages
+    return replace(result, estimated_tokens_after=sum_estimates(after))
+
+
+def append_compaction_result(session: SessionManager, result: CompactionResult) -> str:
+    """Put a summary in force; gives the id of its entry. Raises what appending does."""
+    return session.append_compaction(
         result.summary,
         result.first_kept_entry_id,
         result.tokens_before,
@@ -118,10 +129,6 @@ async def compact_session(
         from_hook=False,
         usage=result.usage,
     )
-    for edit in find_oversized_results(session.build_projection(), window, settings):
-        session.append_context_edit(edit.target_id, edit.replacement)
-    after = session.build_projection().messages
-    return replace(result, estimated_tokens_after=sum_estimates(after))
 
 
 def explain_nothing_to_compact(branch: Sequence[Entry]) -> str:

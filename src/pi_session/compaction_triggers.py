@@ -20,7 +20,6 @@ from pi_session.estimation import (
     estimate_projected_context_tokens,
     should_compact,
 )
-from pi_session.locations import parse_timestamp
 from pi_session.messages import SessionMessage
 from pi_session.projection import Projection
 
@@ -74,8 +73,7 @@ def find_compaction_trigger(
     message = entry.message
     if not settings.enabled or not isinstance(message, AssistantMessage):
         return None
-    compacted_ms = _last_compaction_ms(branch)
-    if compacted_ms is not None and message.timestamp <= compacted_ms:
+    if _precedes_compaction(entry, branch):
         return None
     overflow = find_overflow(entry, branch, projection, model=model)
     if overflow is not None:
@@ -86,7 +84,7 @@ def find_compaction_trigger(
             retry=retry,
             omit=_answer_and_results(entry, branch) if retry else (),
         )
-    tokens = _threshold_tokens(message, branch, projection, compacted_ms)
+    tokens = _threshold_tokens(message, branch, projection)
     if tokens is not None and should_compact(tokens, model.context_window, settings):
         return CompactionTrigger(reason="threshold")
     return None
@@ -124,11 +122,17 @@ def rearms_recovery(message: SessionMessage) -> bool:
     return message.role == "user"
 
 
-def _last_compaction_ms(branch: Sequence[Entry]) -> int | None:
-    for entry in reversed(branch):
-        if entry.type == "compaction":
-            return parse_timestamp(entry.timestamp) or 0
-    return None
+def _precedes_compaction(entry: Entry, branch: Sequence[Entry]) -> bool:
+    """Whether there is a compaction behind `entry`.
+
+    By position: an answer may have the very millisecond of the compaction before it.
+    """
+    for each in reversed(branch):
+        if each.id == entry.id:
+            return False
+        if each.type == "compaction":
+            return True
+    return False
 
 
 def _is_unchanged(entry: Entry, branch: Sequence[Entry], projection: Projection) -> bool:
@@ -158,7 +162,6 @@ def _threshold_tokens(
     message: AssistantMessage,
     branch: Sequence[Entry],
     projection: Projection,
-    compacted_ms: int | None,
 ) -> int | None:
     """How full the context is; None if only a usage from before the last compaction tells."""
     if any(item.entry.type == "context_edit" for item in projection.entries):
@@ -167,7 +170,12 @@ def _threshold_tokens(
     if message.stop_reason != "error" and known:
         return known
     found = estimate_context_tokens(projection.messages)
-    if compacted_ms is None or found.last_usage_index is None:
+    if found.last_usage_index is None:
         return found.tokens
-    told_ms = projection.messages[found.last_usage_index].timestamp
-    return found.tokens if told_ms > compacted_ms else None
+    teller = projection.messages[found.last_usage_index]
+    told = next(
+        item.entry
+        for item in reversed(projection.entries)
+        if any(message is teller for message in item.messages)
+    )
+    return None if _precedes_compaction(told, branch) else found.tokens

@@ -268,6 +268,11 @@ class SessionManager(SessionAppends):
         return self._session_file is not None
 
     @property
+    def durable(self) -> bool:
+        """Whether every append is on the disk when it returns."""
+        return self._durable
+
+    @property
     def is_saved(self) -> bool:
         """Whether the file exists, so that every append goes to it."""
         return self._flushed

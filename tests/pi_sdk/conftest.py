@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 from pi_ai import Model, ModelCost, Models, ProviderSpec
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer
 from pi_sdk.events import SessionEvent
+from support.rpc_process import Server, running
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Answer:
     hold: asyncio.Event | None = None
     status: int = 200
     error: str = "overloaded"
+    finish: str | None = None
+    prompt_tokens: int = 100
 
 
 @dataclass
@@ -115,8 +119,9 @@ class FakeProvider:
             text = json.dumps(arguments)
             for part in (text[: len(text) // 2], text[len(text) // 2 :]):
                 yield chunk({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
-        usage = {"prompt_tokens": 100, "completion_tokens": 10}
-        yield chunk({}, "tool_calls" if answer.calls else "stop", usage=usage)
+        usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": 10}
+        finish = answer.finish or ("tool_calls" if answer.calls else "stop")
+        yield chunk({}, finish, usage=usage)
         yield b"data: [DONE]\n\n"
 
 
@@ -189,3 +194,17 @@ def write_models(agent_dir: Path) -> Callable[[object], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def start(fake, agent_dir, project, write_models):
+    """Starts a server on the fake provider, whose models are in models.json."""
+
+    @contextlib.asynccontextmanager
+    async def started(*arguments: str, **env: str) -> AsyncIterator[Server]:
+        async with fake:
+            write_models({"fake": fake.config()})
+            async with running(agent_dir, project, *arguments, **env) as server:
+                yield server
+
+    return started

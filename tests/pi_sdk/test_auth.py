@@ -16,7 +16,8 @@ from pi_ai.auth.types import ApiKeyCredential, OAuthCredential
 from pi_ai.types import now_ms
 from pi_ai.wire import encode
 from pi_sdk import NoModelError, create_agent
-from pi_sdk.rpc_options import open_agent, parse_arguments
+from pi_sdk.rpc_options import parse_arguments
+from pi_sdk.rpc_start import open_runtime
 from pi_session import SessionManager
 from support.token_server import ServerTokens, TokenServer
 
@@ -120,8 +121,8 @@ def test_the_rpc_server_takes_the_keys_of_its_agent_directory(agent_dir, project
     write_auth(agent_dir, {"groq": {"type": "api_key", "key": "k"}})
 
     async def main():
-        session = await open_agent(parse_arguments(["--no-session"]))
-        async with session:
+        async with await open_runtime(parse_arguments(["--no-session"])) as runtime:
+            session = runtime.session
             auth = await session.models.credentials.get("groq")
             return session.model.provider, auth.source, auth.api_key
 

@@ -4,110 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pi_ai import Models, get_model
-from pi_sdk import AgentSession, create_agent
-from pi_sdk.rpc import RpcServer
+from pi_sdk import AgentSession, AgentSessionRuntime, create_agent
+from pi_sdk.rpc import HANDLERS, RpcServer
+from pi_sdk.rpc_requests import Command
 from pi_session import SessionManager
 from support.agent_sessions import BUSY
-
-
-class Wire:
-    """The client's end: writes lines, reads records. `gate` closed means it reads nothing."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.broken = False
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._arrived = asyncio.Event()
-
-    # what the server sees
-
-    async def read_line(self) -> bytes | None:
-        return await self._lines.get()
-
-    def put_line(self, line: bytes) -> None:
-        if self.broken:
-            raise BrokenPipeError("the client is gone")
-        assert b"\n" not in line
-        self.records.append(json.loads(line))
-        self._arrived.set()
-
-    async def write_line(self, line: bytes) -> None:
-        self.put_line(line)
-        await self.gate.wait()
-
-    def stop_waiting(self) -> None:
-        self.gate.set()
-
-    # what the client does
-
-    def send(self, *records: Any) -> None:
-        for record in records:
-            self._lines.put_nowait(json.dumps(record).encode())
-
-    def close(self) -> None:
-        self._lines.put_nowait(None)
-
-    async def until(self, wanted: Callable[[], Any]) -> Any:
-        async with asyncio.timeout(5):
-            while not (found := wanted()):
-                self._arrived.clear()
-                await self._arrived.wait()
-        return found
-
-    async def response(self, record_id: Any) -> dict[str, Any]:
-        return await self.until(lambda: next(iter(self.responses(record_id)), None))
-
-    async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        self.send({"id": kind, "type": kind, **fields})
-        known = len(self.responses(kind))
-        return await self.until(lambda: (self.responses(kind)[known:] or [None])[0])
-
-    async def saw(self, kind: str, count: int = 1) -> None:
-        await self.until(lambda: len(self.of(kind)) >= count)
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [record for record in self.records if record["type"] == kind]
-
-    def responses(self, record_id: Any) -> list[dict[str, Any]]:
-        return [record for record in self.of("response") if record.get("id") == record_id]
-
-    def users(self) -> list[str]:
-        """The texts of the user messages that were delivered."""
-        messages = [record["message"] for record in self.of("message_end")]
-        return [m["content"][0]["text"] for m in messages if m["role"] == "user"]
-
-
-def serve(fake: Any, project: Any, talk: Callable[[Wire], Any], **options: Any) -> Wire:
-    """Run a server in memory and a conversation with it; the client closes its side at the end."""
-
-    async def main() -> Wire:
-        options.setdefault("session_manager", SessionManager.in_memory(project))
-        async with fake:
-            options.setdefault("models", fake.models)
-            async with create_agent(cwd=project, context_files=False, **options) as session:
-                return await converse(session, talk)
-
-    return asyncio.run(main())
-
-
-async def converse(session: AgentSession, talk: Callable[[Wire], Any]) -> Wire:
-    wire = Wire()
-    server = asyncio.create_task(RpcServer(session, wire, wire).serve())
-    try:
-        await talk(wire)
-    finally:
-        wire.close()
-        await asyncio.wait([server], timeout=5)
-    await server
-    return wire
+from support.rpc_wire import Wire, serve
 
 
 def kinds(records: Sequence[dict[str, Any]]) -> list[str]:
@@ -150,7 +58,7 @@ def test_rpc_check_01_get_state(fake, project):
         "isCompacting": False,
         "steeringMode": "one-at-a-time",
         "followUpMode": "one-at-a-time",
-        "autoCompactionEnabled": False,
+        "autoCompactionEnabled": True,
         "messageCount": 0,
         "pendingMessageCount": 0,
     }
@@ -509,6 +417,44 @@ def test_rpc_check_50_a_client_that_does_not_read_stalls_the_run(fake, project):
     assert serve(fake, project, talk).users() == ["A"]
 
 
+def test_a_client_that_does_not_read_is_not_listened_to(fake, project):
+    """Its commands wait in their lines, so that answers do not pile up."""
+
+    async def talk(wire: Wire) -> None:
+        wire.gate.clear()
+        wire.send(*({"id": number, "type": "get_messages"} for number in range(100)))
+        await wire.saw("response")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(wire.records) < 5
+        wire.gate.set()
+        await wire.saw("response", 100)
+
+    records = serve(fake, project, talk).records
+    assert [record["id"] for record in records] == list(range(100))
+
+
+@pytest.mark.parametrize("gate", [True, False], ids=["who reads", "who does not read"])
+def test_commands_in_front_of_the_end_of_input_are_handled(fake, project, gate):
+    """Of a client who reads what it has written and closed, or not."""
+
+    async def talk(wire: Wire) -> None:
+        if not gate:
+            wire.gate.clear()
+        wire.send(
+            {"id": "p", "type": "prompt", "message": "A"},
+            {"id": "n", "type": "new_session"},
+            {"id": "m", "type": "get_messages"},
+            {"id": "q", "type": "prompt", "message": "B"},
+        )
+
+    wire = serve(fake, project, talk)
+    answered = {r["id"]: r.get("data") for r in wire.of("response")}
+    assert answered["p"] == answered["q"] == {"disposition": "started"}
+    assert answered["n"] == {"cancelled": False}
+    assert answered["m"] == {"messages": []}
+
+
 def test_a_client_that_closes_its_side_without_reading_does_not_hang_the_server(fake, project):
     async def talk(wire: Wire) -> None:
         wire.gate.clear()
@@ -534,6 +480,10 @@ def test_rpc_check_48_nothing_is_told_after_the_end_of_input(fake, project, answ
     assert (last["stopReason"], last["content"][0]["text"]) == ("aborted", "Hello")
 
 
+async def no_other(_manager: SessionManager) -> AgentSession:
+    raise AssertionError("no other session was asked for")
+
+
 def test_a_client_that_is_gone_ends_the_server_with_an_error(fake, project, answer, tmp_path):
     hold = asyncio.Event()
     fake.answers = [answer(hold=hold)]
@@ -545,7 +495,8 @@ def test_a_client_that_is_gone_ends_the_server_with_an_error(fake, project, answ
             create_agent(cwd=project, models=fake.models, session_manager=manager) as session,
         ):
             wire = Wire()
-            server = asyncio.create_task(RpcServer(session, wire, wire).serve())
+            runtime = AgentSessionRuntime(session, no_other)
+            server = asyncio.create_task(RpcServer(runtime, wire, wire).serve())
             await wire.ask("prompt", message="A")
             await wire.saw("message_update", 2)
             wire.broken = True
@@ -578,3 +529,7 @@ def test_a_failure_after_acceptance_is_told_on_standard_error(
     serve(fake, project, talk, session_manager=manager)
     told = capsys.readouterr().err
     assert "Error after the prompt was accepted: Session file was deleted: " in told
+
+
+def test_every_command_has_a_handler():
+    assert set(HANDLERS) == set(Command.__args__)

@@ -13,6 +13,11 @@ from pi_ai import ImageContent
 from pi_sdk import RpcClient, RpcError, RpcEvent, RpcProcessError
 from support.agent_sessions import BUSY, said
 
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
+
 
 @pytest.fixture
 def connect(fake, agent_dir, project, write_models):
@@ -51,7 +56,7 @@ def test_a_whole_conversation(fake, connect, answer, project):
             state = await client.get_state()
             assert state.model is not None
             assert (state.model.id, state.thinking_level, state.message_count) == ("m1", "low", 0)
-            events = await client.prompt_and_wait("read it", [ImageContent("aGk=", "image/png")])
+            events = await client.prompt_and_wait("read it", [ImageContent(PNG, "image/png")])
             assert await client.get_last_assistant_text() == "Hello world"
             assert await client.get_commands() == []
             await client.wait_for_idle()

@@ -34,6 +34,7 @@ from pi_sdk import (
 )
 from pi_sdk.rpc_events import EventReader, Response
 from pi_sdk.rpc_types import encode_event, encode_response
+from pi_session import FileLists
 from pi_session.entries import ContextEditEntry
 from support import rpc_stand_in as wire
 
@@ -67,7 +68,7 @@ RECORDS: list[tuple[dict[str, Any], Any]] = [
         {"type": "compaction_end", "reason": "manual", "aborted": False, "willRetry": True}
         | {"errorMessage": "Compaction failed: Already compacted"},
         CompactionEndEvent(
-            "manual", will_retry=True, error_message="Compaction failed: Already compacted"
+            reason="manual", will_retry=True, error_message="Compaction failed: Already compacted"
         ),
     ),
     (
@@ -123,7 +124,7 @@ def test_a_compaction_arrives_whole():
     assert isinstance(event, CompactionEndEvent)
     assert event.result is not None
     assert event.result.estimated_tokens_after == 1436
-    assert event.result.details == {"readFiles": [], "modifiedFiles": []}
+    assert event.result.details == FileLists([], [])
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from pi_ai import UserMessage
 from pi_sdk import AgentSession
 from pi_sdk.rpc import main
-from pi_sdk.rpc_options import RpcOptions, open_agent, parse_arguments
+from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments
+from pi_sdk.rpc_start import open_runtime
+from pi_session import SessionManager
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +26,8 @@ def opened(*arguments: str) -> AgentSession:
     """The session that the arguments ask for, closed again."""
 
     async def run() -> AgentSession:
-        async with await open_agent(parse_arguments(arguments)) as session:
-            return session
+        async with await open_runtime(parse_arguments(arguments)) as runtime:
+            return runtime.session
 
     return asyncio.run(run())
 
@@ -44,6 +47,12 @@ def opened(*arguments: str) -> AgentSession:
         (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
         (["--thinking", "xhigh"], {"thinking": "xhigh"}),
         (["-n", "N"], {"name": "N"}),
+        (["--models", "a, b:high"], {"models": ("a", "b:high")}),
+        (["--fork", "x", "--session-id", "y"], {"fork": "x", "session_id": "y"}),
+        (
+            ["--session-id", "y", "--no-session"],
+            {"session_id": "y", "in_memory": True},
+        ),
         (["-c"], {"resume": True}),
         (["--no-session"], {"in_memory": True}),
         (["-t", "read, bash,"], {"tools": ("read", "bash")}),
@@ -84,7 +93,8 @@ def test_the_session_directory_may_come_from_the_environment(monkeypatch, argume
 
 def test_a_session_is_gone_on_with(fake, write_models):
     async def prompted(*arguments: str) -> Any:
-        async with await open_agent(parse_arguments(arguments)) as session:
+        async with await open_runtime(parse_arguments(arguments)) as runtime:
+            session = runtime.session
             await session.prompt("A")
             return session.session_id, str(session.session_file), len(session.messages)
 
@@ -103,6 +113,53 @@ def test_a_session_is_gone_on_with(fake, write_models):
     assert len({session_id for session_id, *_ in found}) == 1
 
 
+def test_a_session_is_found_by_the_beginning_of_its_id(project):
+    for number in (1, 2):
+        with SessionManager.create(project, id=f"abc-{number}") as session:
+            session.append_message(UserMessage("hi"))
+    assert opened("--session", "abc-1").session_id == "abc-1"
+    assert opened("--session", "abc").session_id.startswith("abc-")
+    for unknown in ("bc", ""):
+        with pytest.raises(StartupError, match=f"No session found matching '{unknown}'"):
+            opened("--session", unknown)
+
+
+@pytest.mark.parametrize("reference", ["the path", "far-away", "far"])
+def test_a_fork_is_a_new_session_here_with_all_of_another(tmp_path, project, reference):
+    other = tmp_path / "other"
+    other.mkdir()
+    with SessionManager.create(other, id="far-away") as session:
+        session.append_message(UserMessage("hi"))
+    path = str(session.session_file)
+    forked = opened(
+        "--fork", path if reference == "the path" else reference, "--session-id", "mine"
+    )
+    assert forked.session_id == "mine"
+    assert forked.session_manager.cwd == str(project)
+    assert [message.role for message in forked.messages] == ["user"]
+    assert json.loads(forked.session_file.read_text().splitlines()[0])["parentSession"] == path
+
+
+def test_models_make_a_scope_whose_first_model_starts(fake, write_models, capsys):
+    async def run() -> AgentSession:
+        async with fake:
+            write_models({"fake": fake.config()})
+            options = parse_arguments(["--no-session", "--models", "nope,m2,m1:low"])
+            async with await open_runtime(options) as runtime:
+                await runtime.session.set_model(runtime.session.scoped_models[1].model)
+                await runtime.new_session()
+                return runtime.session
+
+    session = asyncio.run(run())
+    assert session.model is not None
+    assert session.model.id == "m2"
+    assert [(one.model.id, one.thinking_level) for one in session.scoped_models] == [
+        ("m2", None),
+        ("m1", "low"),
+    ]
+    assert capsys.readouterr().err == 'Warning: No models match pattern "nope"\n'
+
+
 def test_a_session_path_that_does_not_exist_is_a_new_session(project):
     session = opened("--session", "./new.jsonl")
     assert session.session_file == project / "new.jsonl"
@@ -115,8 +172,8 @@ def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_m
             options = parse_arguments(
                 ["--no-session", "--model", "fake/m9:low", "--thinking", "bogus"]
             )
-            async with await open_agent(options) as session:
-                return session
+            async with await open_runtime(options) as runtime:
+                return runtime.session
 
     session = asyncio.run(run())
     assert session.model is not None
@@ -160,7 +217,18 @@ def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_m
             "Error: --tools: tool names cannot be mixed with +name or -name entries",
         ),
         (["--tools", "reed"], "Error: Unknown tool: reed. Available: read, bash, edit, write"),
-        (["--fork", "x"], "Error: --fork is not available in this version"),
+        (["--fork", "x"], "No session found matching 'x'"),
+        (
+            ["--fork", "./nope.jsonl"],
+            "Error: Cannot fork: source session file is empty or invalid: ",
+        ),
+        (["--fork", "x", "--session", "y"], "Error: --fork cannot be combined with --session"),
+        (["--fork", "x", "-c"], "Error: --fork cannot be combined with --continue"),
+        (["--fork", "x", "--no-session"], "Error: --fork cannot be combined with --no-session"),
+        (
+            ["--session-id", "x", "--session", "y"],
+            "Error: --session-id cannot be combined with --session",
+        ),
         (
             ["--session-id", "x", "--continue"],
             "Error: --session-id cannot be combined with --continue",

@@ -12,10 +12,9 @@ from pi_agent import MessageEndEvent, MessageStartEvent, MessageUpdateEvent
 from pi_ai import Model, TextContent, Usage, UserMessage
 from pi_ai.builder import MessageBuilder
 from pi_sdk.events import AgentSettledEvent, QueueUpdateEvent, RunEndEvent
+from pi_sdk.rpc_requests import PromptCommand
 from pi_sdk.rpc_types import (
-    UNBUILT_COMMANDS,
     CommandError,
-    PromptCommand,
     encode_event,
     encode_response,
     read_command,
@@ -95,14 +94,6 @@ def test_lines_that_are_no_command(line, command, error):
     assert str(raised.value).startswith(error)
     if not error.endswith(": "):
         assert str(raised.value) == error
-
-
-@pytest.mark.parametrize("name", sorted(UNBUILT_COMMANDS))
-def test_commands_to_come_say_that_they_are_not_there(name):
-    with pytest.raises(CommandError) as raised:
-        read_command(json.dumps({"id": 1, "type": name}).encode())
-    assert str(raised.value) == f"Command {name} is not available in this version"
-    assert (raised.value.command, raised.value.record_id) == (name, 1)
 
 
 def test_answers_to_dialogs_want_no_answer():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 from itertools import pairwise
@@ -18,7 +17,10 @@ from pi_sdk.settings_effects import request_options, session_directory, tool_opt
 from pi_sdk.settings_types import ImageSettings, ProviderRetrySettings, RetrySettings
 from pi_session import SessionManager
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
 
 
 def in_memory(**values: Any) -> SettingsManager:

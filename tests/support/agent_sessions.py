@@ -25,6 +25,8 @@ def said(messages: Any) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for message in messages:
         if message.role != "system":
-            blocks = message.content if isinstance(message.content, list) else []
-            found.append((message.role, "".join(getattr(b, "text", "") for b in blocks)))
+            content = getattr(message, "content", ())
+            text = content if isinstance(content, str) else ""
+            blocks = [] if text else content
+            found.append((message.role, text or "".join(getattr(b, "text", "") for b in blocks)))
     return found

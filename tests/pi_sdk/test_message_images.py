@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pi_ai import AssistantMessage, ImageContent, TextContent, ToolResultMessage, UserMessage
-from pi_sdk import SettingsManager
-from pi_sdk.model_messages import to_model_messages
+from pi_sdk.message_images import BlockedImages
 
 IMAGE = ImageContent("aGk=", "image/png")
-BLOCKED = SettingsManager.in_memory({"images": {"blockImages": True}})
 NO_IMAGE = "Image reading is disabled."
 
 
@@ -28,7 +26,7 @@ def test_images_become_a_text(content, texts):
         UserMessage(content),
         ToolResultMessage(tool_call_id="c", tool_name="read", content=content),
     ):
-        (shown,) = to_model_messages([message], BLOCKED)
+        (shown,) = BlockedImages().without_images([message])
         assert [block.text for block in shown.content] == texts
         assert message.content is content
 
@@ -37,11 +35,5 @@ def test_messages_without_images_are_the_same_objects():
     messages = [UserMessage("a"), UserMessage([TextContent("b")]), AssistantMessage([])]
     assert all(
         shown is given
-        for shown, given in zip(to_model_messages(messages, BLOCKED), messages, strict=True)
+        for shown, given in zip(BlockedImages().without_images(messages), messages, strict=True)
     )
-
-
-def test_images_are_shown_by_default():
-    message = UserMessage([IMAGE])
-    (shown,) = to_model_messages([message], SettingsManager.in_memory())
-    assert shown is message
