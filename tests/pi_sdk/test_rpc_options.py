@@ -322,6 +322,65 @@ def test_what_is_wrong_with_the_settings_is_a_warning(agent_dir, capsys, text, w
     assert capsys.readouterr().err.startswith(warning.format(path=path))
 
 
+def test_a_session_that_takes_the_place_has_the_settings_of_where_it_works(
+    steering_project, agent_dir, tmp_path
+):
+    other = tmp_path / "other"
+    (other / ".pi").mkdir(parents=True)
+    (other / ".pi" / "settings.json").write_text('{"steeringMode": "all"}')
+    (agent_dir / "trust.json").write_text(json.dumps({str(steering_project): True}))
+    header = {"type": "session", "version": 3, "id": "x", "timestamp": "", "cwd": str(other)}
+    file = steering_project / "other.jsonl"
+    file.write_text(json.dumps(header) + "\n")
+
+    async def run() -> list[tuple[str, bool]]:
+        found = []
+        async with await open_runtime(parse_arguments([])) as runtime:
+            for path in (file, steering_project / "new.jsonl"):
+                found.append(_mode(runtime.session))
+                await runtime.switch_session(path, None if path is file else str(steering_project))
+            return [*found, _mode(runtime.session)]
+
+    def _mode(session: AgentSession) -> tuple[str, bool]:
+        return session.steering_mode, session.settings.project_trusted
+
+    trusted = ("all", True)
+    assert asyncio.run(run()) == [trusted, ("one-at-a-time", False), trusted]
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "scope", "start"),
+    [
+        ({"enabledModels": ["m2", "m1:low"]}, [], ["m2", "m1"], "m2"),
+        ({"enabledModels": ["m2"]}, ["--models", "m1"], ["m1"], "m1"),
+        (
+            {"enabledModels": ["m2", "m1"], "defaultProvider": "fake", "defaultModel": "m1"},
+            [],
+            ["m2", "m1"],
+            "m1",
+        ),
+        ({"enabledModels": ["m2"]}, ["--model", "fake/m1"], ["m2"], "m1"),
+    ],
+    ids=["settings", "command line", "default model", "model"],
+)
+def test_enabled_models_are_the_scope(
+    fake, write_models, agent_dir, settings, arguments, scope, start
+):
+    (agent_dir / "settings.json").write_text(json.dumps(settings))
+
+    async def run() -> AgentSession:
+        async with fake:
+            write_models({"fake": fake.config()})
+            options = parse_arguments(["--no-session", *arguments])
+            async with await open_runtime(options) as runtime:
+                return runtime.session
+
+    session = asyncio.run(run())
+    assert [one.model.id for one in session.scoped_models] == scope
+    assert session.model is not None
+    assert session.model.id == start
+
+
 def test_a_trust_store_that_cannot_be_used_is_a_failure_to_start(agent_dir, capfd):
     path = agent_dir / "trust.json"
     path.write_text("[]")

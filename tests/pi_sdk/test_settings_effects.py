@@ -12,10 +12,23 @@ from typing import Any
 import pytest
 
 from pi_ai import ImageContent, Model
-from pi_sdk import NoModelError, SdkError, Settings, SettingsManager, create_agent
-from pi_sdk.settings_effects import request_options, session_directory, tool_options
+from pi_ai.retry import RetryPolicy
+from pi_sdk import (
+    NoModelError,
+    SdkError,
+    SessionSettings,
+    Settings,
+    SettingsManager,
+    create_agent,
+)
+from pi_sdk.settings_effects import (
+    request_options,
+    session_directory,
+    session_settings,
+    tool_options,
+)
 from pi_sdk.settings_types import ImageSettings, ProviderRetrySettings, RetrySettings
-from pi_session import SessionManager
+from pi_session import CompactionSettings, SessionManager
 
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
@@ -240,6 +253,90 @@ def test_retry_settings_are_there_for_who_retries():
     assert settings.retry == RetrySettings(
         max_retries=7, provider=ProviderRetrySettings(timeout_ms=1)
     )
+
+
+def test_the_transport_of_the_settings_gives_way_to_that_of_the_host():
+    settings = in_memory(transport="sse", websocketConnectTimeoutMs=700).current
+    told = request_options(settings, None)
+    assert (told["transport"], told["websocket_connect_timeout_ms"]) == ("sse", 700)
+    assert request_options(settings, {"transport": "websocket"})["transport"] == "websocket"
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+def test_settings_of_nobody_are_the_defaults_of_a_session():
+    assert session_settings(Settings()) == SessionSettings()
+
+
+def test_what_sessions_do_by_themselves_comes_from_the_settings():
+    settings = in_memory(
+        retry={"enabled": False, "maxRetries": 7, "baseDelayMs": 10, "maxAgentDelayMs": 20},
+        compaction={
+            "enabled": False,
+            "reserveTokens": 100,
+            "keepRecentTokens": 200,
+            "modelOverrides": {"fake/m1": {"keepRecentTokens": 5}},
+        },
+        branchSummary={"reserveTokens": 300},
+        steeringMode="all",
+        followUpMode="all",
+        defaultThinkingLevel="low",
+        modelThinkingLevels={"fake/m1": "high"},
+        images={"autoResize": False, "blockImages": True},
+        shellPath="/bin/sh",
+        shellCommandPrefix="set -e",
+    )
+    assert session_settings(settings.current) == SessionSettings(
+        retry=RetryPolicy(enabled=False, max_retries=7, base_delay_ms=10, max_agent_delay_ms=20),
+        compaction=CompactionSettings(enabled=False, reserve_tokens=100, keep_recent_tokens=200),
+        compaction_overrides={
+            "fake/m1": CompactionSettings(enabled=False, reserve_tokens=100, keep_recent_tokens=5)
+        },
+        branch_summary_reserve_tokens=300,
+        steering_mode="all",
+        follow_up_mode="all",
+        default_thinking_level="low",
+        model_thinking_levels={"fake/m1": "high"},
+        auto_resize_images=False,
+        block_images=True,
+        shell_path="/bin/sh",
+        shell_command_prefix="set -e",
+    )
+
+
+def test_session_settings_take_the_place_of_the_settings(fake, project):
+    session = made(
+        fake,
+        project,
+        settings=in_memory(steeringMode="all", images={"blockImages": True}),
+        session_settings=SessionSettings(follow_up_mode="all"),
+    )
+    assert (session.steering_mode, session.follow_up_mode) == ("one-at-a-time", "all")
+    assert session.session_settings == SessionSettings(follow_up_mode="all")
+
+
+def test_reloading_reads_settings_and_prompt_files_again(fake, project, agent_dir):
+    async def scene() -> Any:
+        async with fake, opened(fake, project, agent_dir=agent_dir) as session:
+            before = session.system_prompt
+            (agent_dir / "settings.json").write_text(
+                json.dumps(
+                    {
+                        "steeringMode": "all",
+                        "retry": {"maxRetries": 9},
+                        "httpIdleTimeoutMs": 5,
+                    }
+                )
+            )
+            (agent_dir / "APPEND_SYSTEM.md").write_text("Be brief.")
+            await session.reload()
+            assert "Be brief." not in before
+            assert "Be brief." in session.system_prompt
+            limit = session.agent.stream_options.get("idle_timeout_ms")
+            return session.steering_mode, session.session_settings.retry.max_retries, limit
+
+    assert asyncio.run(scene()) == ("all", 9, 5)
 
 
 # --- images -----------------------------------------------------------------------------------
