@@ -137,7 +137,7 @@ def _open_session(options: RpcOptions) -> SessionManager:
     if session_dir is None:
         session_dir = session_directory(_load_settings(options, cwd).current, cwd)
     if options.fork is not None:
-        return _forked_session(options, cwd, session_dir)
+        return _forked_session(options.fork, cwd, session_dir, id=options.session_id)
     if options.in_memory:
         return SessionManager.in_memory(cwd, id=options.session_id)
     if options.session is not None:
@@ -158,10 +158,10 @@ def _open_session(options: RpcOptions) -> SessionManager:
 
 
 def _forked_session(
-    options: RpcOptions, cwd: Path, session_dir: str | Path | None
+    reference: str, cwd: Path, session_dir: str | Path | None, *, id: str | None
 ) -> SessionManager:
-    source = _session_path(options.fork or "", cwd, session_dir, anywhere=True)
-    return SessionManager.fork_from(source, cwd, session_dir, id=options.session_id)
+    source = _session_path(reference, cwd, session_dir, anywhere=True)
+    return SessionManager.fork_from(source, cwd, session_dir, id=id)
 
 
 def _session_path(

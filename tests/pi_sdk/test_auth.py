@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from pi_ai import Models, ModelsError, ProviderSpec
-from pi_ai.auth.storage import FileCredentialStore
+from pi_ai.auth.storage import FileCredentialStore, MemoryCredentialStore
 from pi_ai.auth.types import ApiKeyCredential, OAuthCredential
 from pi_ai.types import now_ms
 from pi_ai.wire import encode
 from pi_sdk import NoModelError, create_agent
 from pi_sdk.rpc_options import parse_arguments
 from pi_sdk.rpc_start import open_runtime
-from pi_session import SessionManager
+from pi_session import CustomMessage, SessionManager
+from support.agent_sessions import BUSY
 from support.token_server import ServerTokens, TokenServer
 
 SECRETS = ("sk-stored-secret", "sk-scoped-secret", "sk-printed-secret")
@@ -251,3 +252,56 @@ def test_a_store_of_the_hosts_own_serves_an_agent(fake, agent_dir):
 async def _empty_list(_self: Any, signal: Any = None) -> Any:
     await asyncio.sleep(0)
     return []
+
+
+def test_whoever_comes_while_credentials_are_looked_up_finds_the_session_free(fake, project):
+    """The first to be ready is answered; a compaction, or closing, refuses those that wait."""
+    store = _SlowStore()
+
+    async def main() -> list[str]:
+        found: list[str] = []
+
+        async def meanwhile(*others: Any) -> None:
+            store.answers.clear()
+            asking = [asyncio.ensure_future(work) for work in others]
+            await asyncio.sleep(0)
+            assert not asking[0].done()
+            store.answers.set()
+            for end in await asyncio.gather(*asking, return_exceptions=True):
+                found.append(str(end) if isinstance(end, Exception) else type(end).__name__)
+
+        async with fake:
+            models = fake.models.copy(credentials=store)
+            manager = SessionManager.in_memory(project)
+            agent = await create_agent(cwd=project, models=models, session_manager=manager)
+            note = CustomMessage(custom_type="note", content="a")
+            await meanwhile(agent.prompt("a"), agent.prompt("b"))
+            await meanwhile(agent.prompt("c"), agent.send_custom_message(note, trigger_turn=True))
+            await meanwhile(agent.prompt("d"), agent.compact())
+            await meanwhile(agent.prompt("e"), agent.aclose())
+            return found
+
+    assert asyncio.run(main()) == [
+        "AssistantMessage",
+        BUSY,
+        "AssistantMessage",
+        "NoneType",
+        "Cannot submit a prompt while compaction is in progress. "
+        "Wait for compaction to finish and retry.",
+        "Nothing to compact (session too small)",
+        "The session is closed",
+        "NoneType",
+    ]
+
+
+class _SlowStore(MemoryCredentialStore):
+    """Lists nothing, when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def list(self, signal: Any = None) -> Any:
+        await self.answers.wait()
+        return []
