@@ -1,18 +1,22 @@
-"""What requests look like after a login. Auth spec, section 9; check 54."""
+"""What requests look like after a login. Auth spec, section 9; checks 54 to 56."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from pi_ai import Context, LoginOptions, Models, Tool, UserMessage
+from pi_ai import Context, LoginOptions, MemoryCredentialStore, Models, Tool, UserMessage, encode
 from pi_ai.auth.types import OAuthCredential
+from pi_ai.http.transport import HttpRequest
 from pi_ai.testing import LoginServer, LoopbackResponse, LoopbackServer
 from support import exchanges as x
 from support.logins import Host
+from support.transports import CannedTransport
 
 IDENTITY = "You are Claude Code, Anthropic's official CLI for Claude."
 SCHEMA = {"type": "object", "properties": {}}
@@ -124,3 +128,33 @@ def test_auth_check_54_a_stored_api_key_says_nothing_of_a_subscription() -> None
         assert [call.name for call in message.tool_calls] == ["Read"]
 
     asyncio.run(run())
+
+
+async def sent_with(provider: str, model_id: str, access: str, **options: Any) -> HttpRequest:
+    """What a stored login of a provider sends; no answer comes."""
+    stored = OAuthCredential(access, "refresh", 1e15, extra={"accountId": "stored"})
+    transport = CannedTransport(b"", status=400)
+    models = Models(credentials=MemoryCredentialStore({provider: stored}), transport=transport)
+    await models.complete(models.get_model(provider, model_id), x.HI, **options)
+    [request] = transport.requests
+    return request
+
+
+def test_auth_check_55_the_account_of_a_codex_request_is_the_tokens() -> None:
+    claims = {"https://api.openai.com/auth": {"chatgpt_account_id": "in-the-token"}}
+    payload = base64.urlsafe_b64encode(encode(claims)).decode().rstrip("=")
+    token = f"head.{payload}.tail"
+    request = asyncio.run(sent_with("openai-codex", "gpt-5.6-sol", token))
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert request.url == "https://chatgpt.com/backend-api/codex/responses"
+    assert headers["authorization"] == f"Bearer {token}"
+    assert headers["chatgpt-account-id"] == "in-the-token"
+
+
+@pytest.mark.parametrize(("key", "told"), [("chatgpt-tok", False), ("sk-real", True)])
+def test_auth_check_56_a_chatgpt_login_sets_no_limits(key: str, told: bool) -> None:
+    options = {"temperature": 0.5, "max_tokens": 100}
+    request = asyncio.run(sent_with("openai", "gpt-4", key, **options))
+    assert request.url == "https://api.openai.com/v1/responses"
+    body = json.loads(request.body)
+    assert ("temperature" in body, "max_output_tokens" in body) == (told, told)
