@@ -14,7 +14,14 @@ from msgspec.structs import replace
 
 from pi_agent import tool
 from pi_ai import AssistantMessage, Cost, Usage, UserMessage
-from pi_sdk import AgentSession, NoModelError, PromptRejectedError, create_agent
+from pi_ai.retry import RetryPolicy
+from pi_sdk import (
+    AgentSession,
+    NoModelError,
+    PromptRejectedError,
+    SessionSettings,
+    create_agent,
+)
 from pi_session import SessionManager
 from support.agent_sessions import BUSY, opened, said
 
@@ -368,7 +375,8 @@ def test_queued_messages_are_delivered_after_a_failed_answer(fake, project, reco
     async def main():
         hold = asyncio.Event()
         fake.answers = [answer(("",), hold=hold), answer(status=400), answer()]
-        async with fake, opened(fake, project) as session:
+        settings = SessionSettings(retry=RetryPolicy(max_retries=0, base_delay_ms=0))
+        async with fake, opened(fake, project, session_settings=settings) as session:
             seen = recorder()
             session.subscribe(seen)
             run = asyncio.create_task(session.prompt("hi"))

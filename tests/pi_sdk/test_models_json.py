@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from pi_ai import Context, Model, Models, ModelsError, UserMessage
 from pi_ai.json_text import js_json
+from pi_ai.retry import RetryPolicy
 from pi_ai.testing import LoopbackResponse, LoopbackServer
 from pi_ai.wire import to_json_value
-from pi_sdk import NoModelError, SdkError, create_agent
+from pi_sdk import NoModelError, SdkError, SessionSettings, create_agent
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.models_json import parse_relaxed_json, read_models_json
 from pi_session import SessionManager
@@ -277,7 +278,11 @@ def ask(
             write_models({"fake": fake.config(**config)})
             manager = SessionManager.in_memory(agent_dir)
             async with create_agent(
-                agent_dir=agent_dir, session_manager=manager, model="fake/m1", **options
+                agent_dir=agent_dir,
+                session_manager=manager,
+                model="fake/m1",
+                session_settings=SessionSettings(retry=RetryPolicy(max_retries=0, base_delay_ms=0)),
+                **options,
             ) as session:
                 message = await session.prompt("hi")
             if message.error_message:
