@@ -103,6 +103,12 @@ class Fault:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+@pytest.fixture(autouse=True)
+def watchful_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that are gone without a word are noticed sooner than in a program."""
+    monkeypatch.setattr("pi_ai.http.client._LOOK_SECONDS", 0.1)
+
+
 def fault(name: str, **wanted: Any) -> Callable[[Action], Action]:
     def add(act: Action) -> Action:
         FAULTS[name] = Fault(act, **wanted)
