@@ -14,21 +14,21 @@ from pi_tools import Confinement, PathOutsideRootsError
 def world(tmp_path: Path) -> Path:
     """Two roots, a directory beside them whose name starts like one, and links between them."""
     world = tmp_path.resolve()
-    for name in ("root/deep", "other", "root-like", "outside"):
+    for name in ("allowed/deep", "other", "allowed-like", "outside"):
         (world / name).mkdir(parents=True)
-    for name in ("root/f", "root/deep/f", "other/f", "root-like/f", "outside/f"):
+    for name in ("allowed/f", "allowed/deep/f", "other/f", "allowed-like/f", "outside/f"):
         (world / name).write_text(name)
     links = {
-        "root/out": "../outside",
-        "root/out-file": "../outside/f",
-        "root/absolute": str(world / "outside"),
-        "root/inside": "deep/../deep",
-        "root/to-other": "../other",
-        "root/broken-out": "../outside/new",
-        "root/broken-in": "deep/new",
-        "root/hop": "inside/../out",
-        "root/loop": "loop",
-        "link-to-root": "root",
+        "allowed/out": "../outside",
+        "allowed/out-file": "../outside/f",
+        "allowed/absolute": str(world / "outside"),
+        "allowed/inside": "deep/../deep",
+        "allowed/to-other": "../other",
+        "allowed/broken-out": "../outside/new",
+        "allowed/broken-in": "deep/new",
+        "allowed/hop": "inside/../out",
+        "allowed/loop": "loop",
+        "link-to-allowed": "allowed",
     }
     for name, target in links.items():
         (world / name).symlink_to(target)
@@ -38,30 +38,30 @@ def world(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("path", "real"),
     [
-        ("root", "root"),
-        ("root/f", "root/f"),
-        ("root/new/deeper", "root/new/deeper"),
-        ("root/deep/../f", "root/f"),
-        ("root/inside/f", "root/deep/f"),
-        ("root/to-other/f", "other/f"),
-        ("root/broken-in", "root/deep/new"),
-        ("link-to-root/f", "root/f"),
-        ("outside/../root/f", "root/f"),
-        ("root/out", None),
-        ("root/out/f", None),
-        ("root/out-file", None),
-        ("root/absolute/f", None),
-        ("root/broken-out", None),
-        ("root/hop/f", None),
-        ("root/deep/../../outside/f", None),
-        ("root/../outside/f", None),
-        ("root-like/f", None),
+        ("allowed", "allowed"),
+        ("allowed/f", "allowed/f"),
+        ("allowed/new/deeper", "allowed/new/deeper"),
+        ("allowed/deep/../f", "allowed/f"),
+        ("allowed/inside/f", "allowed/deep/f"),
+        ("allowed/to-other/f", "other/f"),
+        ("allowed/broken-in", "allowed/deep/new"),
+        ("link-to-allowed/f", "allowed/f"),
+        ("outside/../allowed/f", "allowed/f"),
+        ("allowed/out", None),
+        ("allowed/out/f", None),
+        ("allowed/out-file", None),
+        ("allowed/absolute/f", None),
+        ("allowed/broken-out", None),
+        ("allowed/hop/f", None),
+        ("allowed/deep/../../outside/f", None),
+        ("allowed/../outside/f", None),
+        ("allowed-like/f", None),
         ("outside/f", None),
         ("", None),
     ],
 )
 def test_real_path_decides(path: str, real: str | None, world: Path) -> None:
-    confinement = Confinement([world / "root", world / "other"])
+    confinement = Confinement([world / "allowed", world / "other"])
     if real is not None:
         assert confinement.check(f"{world}/{path}") == f"{world}/{real}"
         return
@@ -69,22 +69,22 @@ def test_real_path_decides(path: str, real: str | None, world: Path) -> None:
         confinement.check(f"{world}/{path}")
     assert str(caught.value) == (
         f"Path is outside the allowed directories: {world}/{path}. "
-        f"Allowed: {world}/root, {world}/other"
+        f"Allowed: {world}/allowed, {world}/other"
     )
 
 
 def test_root_that_is_a_link_means_what_it_leads_to_now(world: Path) -> None:
-    confinement = Confinement([world / "link-to-root"])
-    assert confinement.roots == (f"{world}/root",)
-    assert confinement.check(f"{world}/link-to-root/f") == f"{world}/root/f"
-    (world / "link-to-root").unlink()
-    (world / "link-to-root").symlink_to("outside")
+    confinement = Confinement([world / "link-to-allowed"])
+    assert confinement.roots == (f"{world}/allowed",)
+    assert confinement.check(f"{world}/link-to-allowed/f") == f"{world}/allowed/f"
+    (world / "link-to-allowed").unlink()
+    (world / "link-to-allowed").symlink_to("outside")
     with pytest.raises(PathOutsideRootsError):
-        confinement.check(f"{world}/link-to-root/f")
+        confinement.check(f"{world}/link-to-allowed/f")
 
 
 def test_file_system_root_allows_everything(world: Path) -> None:
-    assert Confinement(["/"]).check(f"{world}/root/out/f") == f"{world}/outside/f"
+    assert Confinement(["/"]).check(f"{world}/allowed/out/f") == f"{world}/outside/f"
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ STEPS = st.lists(
 @given(STEPS)
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_reached_is_what_was_checked(world: Path, steps: list[str]) -> None:
-    path = "/".join([str(world / "root"), *steps])
-    roots = [world / "root", world / "other"]
+    path = "/".join([str(world / "allowed"), *steps])
+    roots = [world / "allowed", world / "other"]
     confinement = Confinement(roots)
     real = Path(os.path.realpath(path))
     if not any(real == root or root in real.parents for root in roots):

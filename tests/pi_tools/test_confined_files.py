@@ -30,21 +30,21 @@ EDITS = [{"oldText": "one", "newText": "two"}]
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
     world = tmp_path.resolve()
-    (world / "root/deep").mkdir(parents=True)
+    (world / "allowed/deep").mkdir(parents=True)
     (world / "outside").mkdir()
-    for name in ("root/f", "root/deep/f", "outside/f"):
+    for name in ("allowed/f", "allowed/deep/f", "outside/f"):
         (world / name).write_text("one\n")
-    (world / "root/out").symlink_to("../outside")
-    (world / "root/out-file").symlink_to(world / "outside/f")
-    (world / "root/in").symlink_to("deep")
+    (world / "allowed/out").symlink_to("../outside")
+    (world / "allowed/out-file").symlink_to(world / "outside/f")
+    (world / "allowed/in").symlink_to("deep")
     return world
 
 
 @pytest.fixture(params=["here", "over a prefix"])
 def tools(request: pytest.FixtureRequest, world: Path) -> dict[str, AgentTool]:
     there = over_prefix(["env", "OVER_THERE=yes"]) if request.param != "here" else None
-    options = confined_to([world / "root"], there)
-    return {tool.name: tool for tool in create_coding_tools(world / "root", options)}
+    options = confined_to([world / "allowed"], there)
+    return {tool.name: tool for tool in create_coding_tools(world / "allowed", options)}
 
 
 def outcome(calls: Calls, tool: AgentTool, arguments: dict[str, Any]) -> str:
@@ -62,7 +62,7 @@ def test_inside_everything_works(
     assert written == f"Successfully wrote to {path}"
     calls.text(tools["edit"], {"path": path, "edits": EDITS})
     assert calls.text(tools["read"], {"path": path}) == "two\n2\n"
-    assert (world / "root" / path).resolve().read_text() == "two\n2\n"
+    assert (world / "allowed" / path).resolve().read_text() == "two\n2\n"
 
 
 @pytest.mark.parametrize("path", ["../outside/f", "out/f", "out-file", "{}/outside/f", "out/new/f"])
@@ -70,8 +70,8 @@ def test_outside_nothing_is_seen_or_changed(
     path: str, calls: Calls, tools: dict[str, AgentTool], world: Path
 ) -> None:
     path = path.format(world)
-    resolved = os.path.normpath(world / "root" / path)
-    refused = f"Path is outside the allowed directories: {resolved}. Allowed: {world / 'root'}"
+    resolved = os.path.normpath(world / "allowed" / path)
+    refused = f"Path is outside the allowed directories: {resolved}. Allowed: {world / 'allowed'}"
     assert outcome(calls, tools["read"], {"path": path}) == refused
     assert outcome(calls, tools["edit"], {"path": path, "edits": EDITS}) == (
         f"Could not edit file: {path}. Error: {refused}."
@@ -96,13 +96,13 @@ def test_commands_are_refused_unless_allowed(
     assert outcome(calls, tools["bash"], {"command": "echo hi"}).startswith(
         "Commands are not available: files are confined to some directories here"
     )
-    options = confined_to([world / "root"], {"bash": {"command_prefix": "x=1"}}, allow_bash=True)
-    bash = create_coding_tools(world / "root", options)[1]
+    options = confined_to([world / "allowed"], {"bash": {"command_prefix": "x=1"}}, allow_bash=True)
+    bash = create_coding_tools(world / "allowed", options)[1]
     assert calls.text(bash, {"command": "echo $x"}) == "1\n"
 
 
 def test_errors_inside_are_the_usual_ones(calls: Calls, world: Path) -> None:
-    root = world / "root"
+    root = world / "allowed"
     (root / "loop").symlink_to("loop")
     os.mkfifo(root / "pipe")
     tools = {tool.name: tool for tool in create_coding_tools(root, confined_to([root]))}
@@ -116,7 +116,7 @@ def test_errors_inside_are_the_usual_ones(calls: Calls, world: Path) -> None:
 
 def test_directory_swapped_for_a_link_leads_nowhere(run: Callable[..., Any], world: Path) -> None:
     """Somebody keeps exchanging a directory with a link to the outside while we write and read."""
-    root, outside = world / "root", world / "outside"
+    root, outside = world / "allowed", world / "outside"
     (outside / "f").write_text("secret")
     operations = ConfinedFileOperations(Confinement([root]))
     over = threading.Event()
@@ -163,23 +163,23 @@ def test_directory_swapped_for_a_link_leads_nowhere(run: Callable[..., Any], wor
 
 
 def test_link_put_in_place_after_the_check_is_not_followed(world: Path) -> None:
-    confinement = Confinement([world / "root"])
+    confinement = Confinement([world / "allowed"])
     tried: list[str] = []
 
     def swap_then_open(name: str, folder: int) -> int:
         if not tried:
-            (world / "root/f").unlink()
-            (world / "root/f").symlink_to(world / "outside/f")
+            (world / "allowed/f").unlink()
+            (world / "allowed/f").symlink_to(world / "outside/f")
         tried.append(name)
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
 
     with pytest.raises(ToolError, match="outside the allowed directories"):
-        confinement.reach(f"{world}/root/f", swap_then_open)
+        confinement.reach(f"{world}/allowed/f", swap_then_open)
     assert tried == ["f"]
 
 
 def test_special_files_inside_do_not_hang(calls: Calls, world: Path) -> None:
-    root = world / "root"
+    root = world / "allowed"
     make_socket(root, "s")
     read = create_coding_tools(root, confined_to([root]))[0]
     assert outcome(calls, read, {"path": "s"}) == f"Not a regular file: {root}/s"
@@ -205,12 +205,13 @@ def test_agent_in_another_root_edits_there_and_sees_nothing_outside(
     calls: Calls, world: Path
 ) -> None:
     prefix = in_root(world / "jail") or ["env", "-C", "/"]
-    work = "/work" if prefix[0] == "unshare" else str(world / "root")
+    work = "/work" if prefix[0] == "unshare" else str(world / "allowed")
     options = confined_to([work], over_prefix(prefix))
     read, bash, edit, write = create_coding_tools(work, options)
     calls.text(write, {"path": "d/f", "content": "one\n"})
     calls.text(edit, {"path": "d/f", "edits": EDITS})
     assert calls.text(read, {"path": f"{work}/d/f"}) == "two\n"
-    for path in ("/etc/passwd", "../etc/passwd", "/proc/self/root/etc/passwd"):
+    around = str(Path("/proc", "self", "root", "etc", "passwd"))
+    for path in ("/etc/passwd", "../etc/passwd", around):
         assert "outside the allowed directories" in outcome(calls, read, {"path": path})
     assert "Commands are not available" in outcome(calls, bash, {"command": "cat /etc/passwd"})
