@@ -1,5 +1,6 @@
 """Types of tool functions that msgspec does not know: paths, and pydantic models.
 
+The functions are hooks of msgspec, which takes NotImplementedError for "not one of mine either".
 pydantic is never imported here: a model can only be there if its user imported pydantic.
 """
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Generic, ParamSpec, TypeGuard, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeGuard, TypeVar, cast, overload
 
 import msgspec
 
@@ -296,7 +296,7 @@ def _as_result(name: str, value: object) -> ToolResult:
 def _is_blocks(value: object) -> TypeGuard[list[TextContent | ImageContent]]:
     if not isinstance(value, list) or not value:
         return False
-    items: list[object] = value  # pyright: ignore[reportUnknownVariableType]
+    items = cast("list[object]", value)
     return all(isinstance(item, TextContent | ImageContent) for item in items)
 
 

@@ -83,7 +83,7 @@ class AbortController:
 
     def abort(self, reason: object = None) -> None:
         """Set the signal and call its listeners. Later calls do nothing."""
-        self.signal._abort(reason)  # pyright: ignore[reportPrivateUsage]  # one class in two faces
+        self.signal._abort(reason)  # pyright: ignore[reportPrivateUsage]  # nobody else may
 
 
 class abort_scope:  # used like a function: `with abort_scope(signal):`

@@ -226,7 +226,7 @@ def parse_tool_call_arguments(text: str | None) -> ParsedArguments:
         reason = str(error)
     else:
         if isinstance(value, dict):
-            return ParsedArguments(value, None)  # pyright: ignore[reportUnknownArgumentType]
+            return ParsedArguments(cast("JsonObject", value), None)
         reason = "Tool arguments must be a JSON object"
     return ParsedArguments({}, f"{reason}\n\nReceived arguments:\n{text}")
 
@@ -297,7 +297,7 @@ class _Partial:
                 _place(inner, key, value)
                 key = None
                 if isinstance(value, dict | list):
-                    open_.append(value)  # pyright: ignore[reportUnknownArgumentType]  # just made
+                    open_.append(cast("JsonObject | list[JsonValue]", value))
         return root
 
     def _skip(self, characters: str) -> str:

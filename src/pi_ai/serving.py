@@ -17,8 +17,8 @@ from pi_ai.api._pi_records import DONE_REASONS, EventRecord
 from pi_ai.errors import ModelsError
 from pi_ai.events import AssistantEvent, DoneEvent, ErrorEvent
 from pi_ai.stream import AssistantStream
+from pi_ai.transcript import block_signature
 from pi_ai.types import (
-    AssistantContent,
     AssistantMessage,
     CacheRetention,
     Context,
@@ -26,7 +26,6 @@ from pi_ai.types import (
     Model,
     Reasoning,
     StreamOptions,
-    TextContent,
     ThinkingBudgets,
     ThinkingContent,
     ToolCall,
@@ -190,7 +189,7 @@ def _record(event: AssistantEvent) -> EventRecord:
                 event.type,
                 event.content_index,
                 content=event.content,
-                content_signature=_signature(block),
+                content_signature=block_signature(block),
                 redacted=(isinstance(block, ThinkingContent) and block.redacted) or None,
             )
         case "toolcall_end":
@@ -199,16 +198,6 @@ def _record(event: AssistantEvent) -> EventRecord:
             )
         case "done" | "error":
             return _last(event)
-
-
-def _signature(block: AssistantContent) -> str | None:
-    match block:
-        case TextContent():
-            return block.text_signature
-        case ThinkingContent():
-            return block.thinking_signature
-        case ToolCall():
-            return block.thought_signature
 
 
 def _last(event: DoneEvent | ErrorEvent) -> EventRecord:

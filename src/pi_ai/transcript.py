@@ -17,7 +17,9 @@ from pi_ai.types import (
     Message,
     SystemMessage,
     TextContent,
+    ThinkingContent,
     Tool,
+    ToolCall,
     ToolReference,
     UserContent,
 )
@@ -27,6 +29,7 @@ __all__ = (
     "ToolSource",
     "ToolStateChanges",
     "ToolSupport",
+    "block_signature",
     "collapse_system_messages",
     "content_text",
     "declarations_equal",
@@ -91,6 +94,17 @@ def content_text(
     if isinstance(content, str):
         return content
     return separator.join(block.text for block in content if isinstance(block, TextContent))
+
+
+def block_signature(block: AssistantContent) -> str | None:
+    """The opaque value that a provider signed a block with, whatever its kind calls it."""
+    match block:
+        case TextContent():
+            return block.text_signature
+        case ThinkingContent():
+            return block.thinking_signature
+        case ToolCall():
+            return block.thought_signature
 
 
 def get_system_message_text(message: SystemMessage) -> str:

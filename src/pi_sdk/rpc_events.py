@@ -106,15 +106,11 @@ class ExtensionUiRequestEvent(
     text: str | None = None
 
 
-RpcEvent: TypeAlias = (
+_AsSent: TypeAlias = (
     AgentStartEvent
-    | RunEndEvent
     | AgentSettledEvent
     | TurnStartEvent
     | TurnEndEvent
-    | MessageStartEvent
-    | MessageUpdateEvent
-    | MessageEndEvent
     | ToolExecutionStartEvent
     | ToolExecutionUpdateEvent
     | ToolExecutionEndEvent
@@ -132,6 +128,15 @@ RpcEvent: TypeAlias = (
     | SummarizationRetryFinishedEvent
     | ExtensionErrorEvent
     | ExtensionUiRequestEvent
+)
+"""Events whose record is read as it is."""
+
+RpcEvent: TypeAlias = (
+    _AsSent
+    | RunEndEvent
+    | MessageStartEvent
+    | MessageUpdateEvent
+    | MessageEndEvent
     | EventsLostEvent
     | UnknownEvent
 )
@@ -191,34 +196,7 @@ class _MessageUpdate(Struct, rename="camel", tag_field="type", tag="message_upda
     usage: Usage | None = None
 
 
-_Record: TypeAlias = (
-    _Response
-    | _MessageStart
-    | _MessageEnd
-    | _MessageUpdate
-    | _RunEnd
-    | AgentStartEvent
-    | AgentSettledEvent
-    | TurnStartEvent
-    | TurnEndEvent
-    | ToolExecutionStartEvent
-    | ToolExecutionUpdateEvent
-    | ToolExecutionEndEvent
-    | QueueUpdateEvent
-    | ThinkingLevelChangedEvent
-    | SessionInfoChangedEvent
-    | EntryAppendedEvent
-    | BashExecutionUpdateEvent
-    | CompactionStartEvent
-    | CompactionEndEvent
-    | AutoRetryStartEvent
-    | AutoRetryEndEvent
-    | SummarizationRetryScheduledEvent
-    | SummarizationRetryAttemptStartEvent
-    | SummarizationRetryFinishedEvent
-    | ExtensionErrorEvent
-    | ExtensionUiRequestEvent
-)
+_Record: TypeAlias = _Response | _MessageStart | _MessageEnd | _MessageUpdate | _RunEnd | _AsSent
 
 
 @cache

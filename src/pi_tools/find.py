@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
-from pi_ai import AbortError, JsonObject, abort_scope
+from pi_ai import JsonObject
 from pi_tools.arguments import read_arguments
 from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, end_notices, result_limit, shown_path
@@ -19,6 +19,7 @@ from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
 from pi_tools.search_operations import FindOperations, SearchesNames
 from pi_tools.search_program import SearchEngine, program_argument
 from pi_tools.truncate import DEFAULT_MAX_BYTES
+from pi_tools.uninterrupted import abortable
 
 __all__ = ("create_find_tool",)
 
@@ -89,15 +90,12 @@ class _FindTool(Struct, frozen=True, kw_only=True):
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
         limit = result_limit(request.limit, _DEFAULT_LIMIT)
-        try:
-            with abort_scope(ctx.signal), tool_errors():
-                cwd = working_directory(ctx.host_cwd, self.cwd)
-                directory = resolve_to_cwd(request.path or "", cwd)
-                if isinstance(self.operations, SearchesNames):
-                    return await _search(self.operations, request.pattern, directory, limit)
-                return await _glob(self.operations, request.pattern, directory, limit)
-        except AbortError:
-            raise ToolError("Operation aborted") from None
+        with abortable(ctx.signal), tool_errors():
+            cwd = working_directory(ctx.host_cwd, self.cwd)
+            directory = resolve_to_cwd(request.path or "", cwd)
+            if isinstance(self.operations, SearchesNames):
+                return await _search(self.operations, request.pattern, directory, limit)
+            return await _glob(self.operations, request.pattern, directory, limit)
 
 
 async def _search(

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
-from pi_ai import AbortError, JsonObject, abort_scope
+from pi_ai import JsonObject
 from pi_tools.arguments import read_arguments
 from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, end_notices, result_limit
@@ -25,6 +25,7 @@ from pi_tools.search_operations import (
 )
 from pi_tools.search_program import SearchEngine, program_argument
 from pi_tools.truncate import DEFAULT_MAX_BYTES, truncate_line
+from pi_tools.uninterrupted import abortable
 
 __all__ = ("create_grep_tool",)
 
@@ -118,11 +119,8 @@ class _GrepTool(Struct, frozen=True, kw_only=True):
 
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
-        try:
-            with abort_scope(ctx.signal), tool_errors():
-                return await self._search(request, working_directory(ctx.host_cwd, self.cwd))
-        except AbortError:
-            raise ToolError("Operation aborted") from None
+        with abortable(ctx.signal), tool_errors():
+            return await self._search(request, working_directory(ctx.host_cwd, self.cwd))
 
     async def _search(self, request: _Arguments, cwd: str) -> ToolResult:
         path = resolve_to_cwd(request.path or "", cwd)

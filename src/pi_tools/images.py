@@ -10,6 +10,7 @@ import base64
 import io
 import math
 from decimal import ROUND_HALF_UP, Decimal
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -91,7 +92,7 @@ def _base_type(mime_type: str) -> str:
 
 def _has_pillow() -> bool:
     try:
-        import PIL.Image  # noqa: F401  # pyright: ignore[reportUnusedImport]  # a probe
+        import_module("PIL.Image")
     except ImportError:
         return False
     return True

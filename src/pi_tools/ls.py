@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
-from pi_ai import AbortError, JsonObject, abort_scope
+from pi_ai import JsonObject
 from pi_tools.arguments import read_arguments
 from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, result_limit, shown_path
@@ -17,6 +17,7 @@ from pi_tools.os_errors import FileSystemError, tool_errors
 from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
 from pi_tools.search_operations import DirectoryEntry, ListsDirectories, LsOperations
 from pi_tools.truncate import DEFAULT_MAX_BYTES
+from pi_tools.uninterrupted import abortable
 
 __all__ = ("create_ls_tool",)
 
@@ -70,12 +71,9 @@ class _LsTool(Struct, frozen=True, kw_only=True):
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
         limit = result_limit(request.limit, _DEFAULT_LIMIT)
-        try:
-            with abort_scope(ctx.signal), tool_errors():
-                cwd = working_directory(ctx.host_cwd, self.cwd)
-                return await self._list(resolve_to_cwd(request.path or "", cwd), limit)
-        except AbortError:
-            raise ToolError("Operation aborted") from None
+        with abortable(ctx.signal), tool_errors():
+            cwd = working_directory(ctx.host_cwd, self.cwd)
+            return await self._list(resolve_to_cwd(request.path or "", cwd), limit)
 
     async def _list(self, directory: str, limit: int) -> ToolResult:
         report = LineReport()

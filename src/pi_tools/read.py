@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pi_agent.types import AgentTool, ToolContext, ToolError, ToolResult
-from pi_ai import AbortError, AbortSignal, JsonObject, Model, TextContent, abort_scope
+from pi_ai import AbortSignal, JsonObject, Model, TextContent
 from pi_tools.arguments import read_arguments, whole_number
 from pi_tools.binary import BINARY_SNIFF_BYTES, binary_type
 from pi_tools.file_page import FilePage
@@ -34,6 +34,7 @@ from pi_tools.operations import (
 from pi_tools.os_errors import tool_errors
 from pi_tools.paths import absolute_cwd, resolve_read_path, working_directory
 from pi_tools.truncate import DEFAULT_MAX_BYTES, DEFAULT_MAX_LINES, TruncationResult, format_size
+from pi_tools.uninterrupted import abortable
 
 __all__ = ("create_read_tool",)
 
@@ -97,18 +98,15 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
 
     async def execute(self, arguments: JsonObject, ctx: ToolContext) -> ToolResult:
         request = read_arguments(arguments, _Arguments)
-        try:
-            with abort_scope(ctx.signal), tool_errors():
-                cwd = working_directory(ctx.host_cwd, self.cwd)
-                path = resolve_read_path(request.path, cwd)
-                await self.operations.access(path)
-                if isinstance(self.operations, DetectsImages):
-                    mime_type = await self.operations.detect_image_mime_type(path)
-                    if mime_type:
-                        return await self._read_image(path, mime_type, ctx.model)
-                return await self._read_text(path, request, cwd, ctx.signal)
-        except AbortError:
-            raise ToolError("Operation aborted") from None
+        with abortable(ctx.signal), tool_errors():
+            cwd = working_directory(ctx.host_cwd, self.cwd)
+            path = resolve_read_path(request.path, cwd)
+            await self.operations.access(path)
+            if isinstance(self.operations, DetectsImages):
+                mime_type = await self.operations.detect_image_mime_type(path)
+                if mime_type:
+                    return await self._read_image(path, mime_type, ctx.model)
+            return await self._read_text(path, request, cwd, ctx.signal)
 
     async def _read_image(self, path: str, mime_type: str, model: Model | None) -> ToolResult:
         data = await self.operations.read_file(path)

@@ -1,21 +1,24 @@
-"""Waiting for a call that neither abort nor cancellation must tear apart, such as a file write.
+"""What an abort or a cancellation may tear apart, and what it must not, such as a file write.
 
-The call is seen to its end first; the interruption follows.
+What must not is seen to its end first; the interruption follows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from pi_agent.types import ToolError
-from pi_ai import AbortSignal
+from pi_ai import AbortError, AbortSignal, abort_scope
 
-__all__ = ("abortable_step", "check_abort", "finish", "in_thread")
+__all__ = ("abortable", "abortable_step", "check_abort", "finish", "in_thread")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_ABORTED = "Operation aborted"
 
 
 async def finish(call: Awaitable[T]) -> T:
@@ -49,7 +52,17 @@ async def abortable_step(call: Awaitable[T], signal: AbortSignal) -> T:
     return result
 
 
+@contextmanager
+def abortable(signal: AbortSignal) -> Generator[None]:
+    """Cancel what a block waits for when `signal` is set, with the tools' abort error."""
+    try:
+        with abort_scope(signal):
+            yield
+    except AbortError:
+        raise ToolError(_ABORTED) from None
+
+
 def check_abort(signal: AbortSignal) -> None:
     """Raise the tools' abort error when `signal` is set."""
     if signal.aborted:
-        raise ToolError("Operation aborted")
+        raise ToolError(_ABORTED)

@@ -25,7 +25,7 @@ from pi_ai.json_text import js_json
 from pi_ai.models import Models
 from pi_ai.provider import Call, ProviderSpec
 from pi_ai.stream import EventBatches
-from pi_ai.transcript import get_system_message_text
+from pi_ai.transcript import block_signature, get_system_message_text
 from pi_ai.types import (
     AssistantContent,
     AssistantMessage,
@@ -192,7 +192,7 @@ class FauxProvider:
         yield [start]
         for piece in self._cut(text):
             yield [add(start.content_index, piece)]
-        signature = _signature(block)
+        signature = block_signature(block)
         if signature:
             builder.sign(start.content_index, signature)
         yield [builder.end(start.content_index)]
@@ -287,16 +287,6 @@ def _common_length(before: Sequence[str], after: Sequence[str]) -> int:
         common += 2 if same else 0
         common += next((i for i, (a, b) in enumerate(letters) if a != b), shorter)
     return common
-
-
-def _signature(block: AssistantContent) -> str | None:
-    match block:
-        case TextContent():
-            return block.text_signature
-        case ThinkingContent():
-            return block.thinking_signature
-        case ToolCall():
-            return block.thought_signature
 
 
 def _block_text(block: AssistantContent | ImageContent) -> str:

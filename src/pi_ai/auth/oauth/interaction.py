@@ -76,7 +76,8 @@ class CallbackInteraction:
 
     `on_prompt` asks for texts and secrets. `on_manual_code_input` asks for what the browser ended
     at; without it `on_prompt` does, and without both the login waits for the browser alone.
-    `on_select` answers with an option's id; None cancels the login.
+    `on_select` answers with an option's id; None cancels the login. A login that needs a function
+    which the host left out raises NotImplementedError, which names it.
     """
 
     on_auth: Callable[[AuthUrlEvent], object]
