@@ -24,6 +24,7 @@ _NAME_LIMIT = 80
 _ID_LIMIT = 40
 _DEEPEST = 12
 _LEFT = "text-align:left;vertical-align:top;white-space:normal"
+_WHOLE = "text-align:left;vertical-align:top;white-space:nowrap"
 _RIGHT = "text-align:right;vertical-align:top"
 _BRANCHES = tuple(
     f"{_LEFT};padding-left:{0.5 + 1.5 * depth}em" + (";opacity:0.7" if depth else "")
@@ -68,7 +69,7 @@ def _entry(row: OutlineRow, leaf_id: str | None) -> str:
         [
             f'<td style="{_LEFT}">{marker}</td>',
             _cell(row.entry.id, limit=_ID_LIMIT),
-            _cell(row.entry.timestamp[:19].replace("T", " ")),
+            _cell(row.entry.timestamp[:19].replace("T", " "), _WHOLE),
             f'<td style="{_BRANCHES[min(row.depth, _DEEPEST)]}">{said}</td>',
             _cell(", ".join(digest.calls), limit=_TEXT_LIMIT),
             _cell(usd(digest.cost) if digest.cost else "", _RIGHT),
