@@ -27,17 +27,17 @@ from pi_tools.process import CommandAbortedError, CommandProcess, OnData, run_pr
 __all__ = ("PrefixedBashOperations",)
 
 _NEWS = b"pi-stack:"
-# Descriptors there: 3 the way back, 4 the way to it, 5 the command's output, which the supervisor
-# itself must not hold open. SIGPIPE is caught, not ignored, since commands inherit the latter.
+# Descriptors there: 3 the way back, 4 the way to it, 5 the command's output, which those who only
+# watch must not hold open. SIGPIPE is caught, not ignored, since commands inherit the latter.
 # A command gets a process group of its own from setsid, else from the shell's job control, else
-# none: then its descendants are looked up by their parents.
+# none: then its descendants are looked up by their parents. The runner has one too, so that whoever
+# kills the prefix's program, which may be the supervisor itself, never leaves a command unwatched.
 _SUPERVISOR = """\
 exec 3>&2 4<&0 5>&1 </dev/null >/dev/null 2>&1
 trap : PIPE
-say() { printf 'pi-stack:%s\\n' "$*" >&3; }
-give_up() { say "$@"; exit 1; }
-cwd=$1 shell=$2 command=$3 killer=$4
-shift 4
+give_up() { printf 'pi-stack:%s\\n' "$*" >&3; exit 1; }
+cwd=$1 shell=$2 command=$3 runner=$4 killer=$5
+shift 5
 read -r word <&4
 [ "$word" = go ] || give_up no-input
 [ -e "$cwd" ] || give_up no-directory
@@ -49,6 +49,15 @@ fi
 command -v -- "$shell" || give_up no-shell "$shell"
 session=
 if command -v setsid; then session=setsid; else set -m; fi
+$session sh -c "$runner" sh "$session" "$shell" "$command" "$killer" &
+exec 3>&- 4<&- 5>&-
+wait "$!"
+"""
+_RUNNER = """\
+trap : PIPE
+say() { printf 'pi-stack:%s\\n' "$*" >&3; }
+session=$1 shell=$2 command=$3 killer=$4
+[ -n "$session" ] || set -m
 case $session$- in setsid* | *m*) group=- ;; *) group= ;; esac
 say started
 $session "$shell" -c "$command" </dev/null >&5 2>&1 3>&- 4<&- 5>&- &
@@ -123,7 +132,13 @@ class PrefixedBashOperations:
         own = _own_environment()
         code = await run_process(
             self._prefix.command(
-                _SUPERVISOR, cwd, self._shell_path, command, _KILLER, *_assignments(env, own)
+                _SUPERVISOR,
+                cwd,
+                self._shell_path,
+                command,
+                _RUNNER,
+                _KILLER,
+                *_assignments(env, own),
             ),
             cwd=None,
             env=own,

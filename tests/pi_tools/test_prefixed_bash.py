@@ -23,7 +23,7 @@ from pi_tools import (
     kill_running_commands,
     over_prefix,
 )
-from support.processes import wait_dead
+from support.processes import processes_with, wait_dead
 
 if TYPE_CHECKING:
     from tests.pi_tools.conftest import Calls
@@ -187,6 +187,23 @@ def test_command_ends_over_there_however_it_is_stopped(
         }[how]
     )
     wait_dead(int(pid.read_text()))
+
+
+def test_shutting_down_in_the_middle_of_a_start_leaves_nothing(calls: Calls, run: Any) -> None:
+    mark = f"STARTED_BY={os.getpid()}"
+    tool = create_bash_tool("/", **over_prefix(["env", mark])["bash"])
+
+    async def scene(seconds: float) -> None:
+        task = asyncio.create_task(calls.start(tool, {"command": "sleep 30"}))
+        await asyncio.sleep(seconds)
+        kill_running_commands()
+        with pytest.raises(ToolError):
+            await task
+
+    for milliseconds in range(20):
+        run(scene(milliseconds / 1000))
+    for pid in processes_with(mark):
+        wait_dead(pid)
 
 
 def test_command_ends_over_there_when_this_process_is_killed(tmp_path: Path) -> None:
