@@ -11,7 +11,7 @@ from pi_tools.os_errors import file_system_errors
 
 __all__ = ("FileReader", "check_kind")
 
-_CHUNK_BYTES = 256 * 1024
+_CHUNK_BYTES = 512 * 1024
 
 
 def check_kind(info: os.stat_result, path: str) -> None:
