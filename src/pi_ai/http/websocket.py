@@ -19,7 +19,7 @@ from pi_ai.errors import (
 )
 from pi_ai.http.transport import SocketRequest
 
-__all__ = ("AiohttpSocket", "SocketPool", "open_socket")
+__all__ = ("AiohttpSocket", "SocketPool", "open_socket", "refuse_redirects")
 
 _DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 _NORMAL = 1000
@@ -91,7 +91,10 @@ class AiohttpSocket:
 async def open_socket(
     session: aiohttp.ClientSession, request: SocketRequest, proxy: str | None
 ) -> AiohttpSocket:
-    """A WebSocket that has been opened; frames may be of any size."""
+    """A WebSocket that has been opened; frames may be of any size.
+
+    `session` must have been made with `refuse_redirects`.
+    """
     limit = request.connect_timeout_ms
     try:
         async with asyncio.timeout(limit / 1000 if limit else None):
@@ -116,6 +119,26 @@ async def open_socket(
     except (aiohttp.ClientError, OSError) as error:
         raise _failed(error) from error
     return AiohttpSocket(raw)
+
+
+def refuse_redirects() -> aiohttp.TraceConfig:
+    """What makes a session fail a handshake that is sent elsewhere.
+
+    aiohttp has no option for it: it would follow, and take the key to the other host.
+    """
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_refuse_redirect)
+    return trace
+
+
+async def _refuse_redirect(
+    _session: aiohttp.ClientSession,
+    _context: object,
+    redirect: aiohttp.TraceRequestRedirectParams,
+) -> None:
+    answer = redirect.response
+    answer.close()
+    raise aiohttp.WSServerHandshakeError(answer.request_info, (), status=answer.status)
 
 
 def _failed(error: BaseException) -> ProviderConnectionError:

@@ -7,11 +7,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from pi_ai.errors import ProviderConnectionError, ProviderError, WebSocketClosedError
 from pi_ai.http.client import AiohttpTransport
 from pi_ai.http.transport import SocketRequest, SocketTransport
-from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket
+from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket, refuse_redirects
 from support.sockets import Peer, SocketServer
 
 
@@ -34,7 +35,7 @@ class Pool:
     """A pool with limits of its own, beside its client session."""
 
     def __init__(self, **limits: float) -> None:
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(trace_configs=[refuse_redirects()])
         self.pool = SocketPool(self._connect, **limits)
 
     async def _connect(self, request: SocketRequest) -> AiohttpSocket:
@@ -150,6 +151,27 @@ def test_the_transport_offers_sockets_and_closes_them() -> None:
 
     asyncio.run(run())
     AiohttpTransport().forget_sockets("s")  # where no loop runs there is nothing to close
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_handshake_that_is_sent_elsewhere_takes_its_credentials_nowhere(status: int) -> None:
+    async def run() -> int:
+        transport = AiohttpTransport()
+        async with SocketServer(echo) as thief:
+            location = f"{thief.url.replace('127.0.0.1', 'localhost')}/elsewhere"
+            async with SocketServer(echo, refuse=status, location=location) as server:
+                headers = {"Authorization": "Bearer sekrit", "chatgpt-account-id": "acc"}
+                request = replace(asked(server, "s"), headers=headers)
+                with pytest.raises(ProviderConnectionError, match=f"status {status}") as raised:
+                    async with transport.connect(request):
+                        pass
+                assert raised.value.status == status
+                assert raised.value.__cause__ is None  # it would hold the headers
+                assert server.refused == 1
+                await transport.aclose()
+            return thief.seen
+
+    assert asyncio.run(run()) == 0
 
 
 def test_what_cannot_be_opened_says_why() -> None:
