@@ -318,9 +318,35 @@ def test_a_lasting_failure_is_an_error_and_the_credential_stays(path: Path, answ
     live(path, test, in_ms=4 * MINUTE)
 
 
-def test_auth_check_46_a_spent_token_gives_way_to_a_newer_one(path: Path) -> None:
+SPENT: list[tuple[int, Any]] = [
+    (400, {"error": "invalid_grant", "error_description": "spent"}),
+    *(
+        (401, {"error": {"code": f"refresh_token_{how}", "message": "Please sign in again."}})
+        for how in ("reused", "expired", "invalidated")
+    ),
+]
+
+
+@pytest.mark.parametrize("answer", SPENT, ids=str)
+def test_a_login_that_is_over_says_so_and_stays(path: Path, answer: Any) -> None:
     async def test(world: World) -> None:
-        world.server.granted = 1  # somebody else has refreshed, and stores it only now
+        before = path.read_bytes()
+        world.server.answers = [answer]
+        with pytest.raises(ModelsError, match=r"^OAuth refresh failed for own: ") as raised:
+            await world.key()
+        assert str(raised.value).endswith(
+            (": spent. Log in again.", "sign in again. Log in again.")
+        )
+        assert raised.value.code == "oauth"
+        assert path.read_bytes() == before  # another process may be about to store a newer one
+
+    live(path, test)
+
+
+@pytest.mark.parametrize("answer", SPENT, ids=str)
+def test_auth_check_46_a_spent_token_gives_way_to_a_newer_one(path: Path, answer: Any) -> None:
+    async def test(world: World) -> None:
+        world.server.answers = [answer]  # somebody else has refreshed, and stores it only now
         world.server.hold = asyncio.Event()
         asking = asyncio.create_task(world.key())
         await world.server.asked.wait()
@@ -463,9 +489,9 @@ def test_a_process_killed_during_its_refresh_leaves_a_file_that_works(path: Path
         dead = world.lock.stat().st_mtime - 31
         os.utime(world.lock, (dead, dead))
         world.server.granted = 1  # the server had taken the old token back
-        with pytest.raises(ModelsError, match=r"OAuth refresh failed for own: .*invalid_grant"):
+        with pytest.raises(ModelsError, match=r": .*invalid_grant.* Log in again\.$"):
             await world.key()
-        assert world.entry["refresh"] == "R0"
+        assert path.read_bytes() == before
         assert not world.lock.exists()
 
     live(path, test)
