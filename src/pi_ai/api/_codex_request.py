@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pi_ai.api._openai_request import neutral_effort
 from pi_ai.api._options import require_messages
 from pi_ai.api._responses_compat import ResponsesCompat
 from pi_ai.api._responses_request import (
@@ -27,7 +28,6 @@ from pi_ai.ids import uuid7
 from pi_ai.json_text import sanitize_surrogates
 from pi_ai.provider import Call
 from pi_ai.subscription import CHATGPT_SUBSCRIPTION
-from pi_ai.thinking import clamp_thinking_level
 from pi_ai.transcript import (
     get_initial_system_message,
     get_system_message_text,
@@ -153,7 +153,7 @@ def build_body(
     """The body, and for each tool with a grammar the parameter that takes the text."""
     compat = ResponsesCompat(model)
     told = adapter or CodexOptions(
-        reasoning_effort=_neutral_effort(model, options), tool_choice=options.get("tool_choice")
+        reasoning_effort=neutral_effort(model, options), tool_choice=options.get("tool_choice")
     )
     sent, tools, inputs = input_fields(model, messages, compat, leading_text=False)
     require_messages(sent)
@@ -187,12 +187,6 @@ def compress(body: bytes) -> bytes | None:
     except ImportError:
         return None
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
-
-
-def _neutral_effort(model: Model, options: StreamOptions) -> Reasoning | None:
-    level = options.get("reasoning")
-    clamped = clamp_thinking_level(model, level) if level else "off"
-    return None if clamped == "off" else clamped
 
 
 def _instructions(messages: Sequence[Message], compat: ResponsesCompat) -> str:
