@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import uuid
 
 from msgspec.structs import replace
 
 from pi_ai import CallbackInteraction, FileCredentialStore, LoginOptions, Models, PiError
 from pi_ai.testing import LoginServer
+from pi_sdk import stored_device_id
 
 
 async def read_line(question: str) -> str:
@@ -36,8 +36,7 @@ TERMINAL = CallbackInteraction(
 
 
 async def log_in(models: Models, host: CallbackInteraction, provider: str, *method: str) -> None:
-    device_id = str(uuid.uuid5(uuid.NAMESPACE_OID, str(uuid.getnode())))  # the same every time
-    options = LoginOptions(method=next(iter(method), None), get_device_id=lambda: device_id)
+    options = LoginOptions(method=next(iter(method), None), get_device_id=stored_device_id)
     try:
         await models.credentials.login(provider, "oauth", host, options)
     except PiError as error:
