@@ -3,8 +3,6 @@
 A method may follow. Tokens go into ./auth.json. Without arguments it plays a whole login to you.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 
@@ -17,7 +15,7 @@ from pi_sdk import stored_device_id
 
 async def read_line(question: str) -> str:
     """A line of standard input, on Unix; one that is not needed any more is not waited for."""
-    print(question, end=" ", flush=True)
+    print(question, flush=True)
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sys.stdin, ready.set)
     try:
@@ -55,4 +53,7 @@ async def demonstrate() -> None:
 
 if __name__ == "__main__":
     models = Models(credentials=FileCredentialStore("auth.json"))
-    asyncio.run(log_in(models, TERMINAL, *sys.argv[1:]) if len(sys.argv) > 1 else demonstrate())
+    try:
+        asyncio.run(log_in(models, TERMINAL, *sys.argv[1:]) if len(sys.argv) > 1 else demonstrate())
+    except KeyboardInterrupt:
+        sys.exit("Login cancelled")
