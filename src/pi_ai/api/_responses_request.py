@@ -128,7 +128,7 @@ def build_request(
 
 def uses_chatgpt_login(model: Model, api_key: str | None) -> bool:
     """Whether the key is an access token of "Sign in with ChatGPT"."""
-    official = model.provider == "openai" and model.base_url == OPENAI_BASE_URL
+    official = model.provider == "openai" and model.base_url in (OPENAI_BASE_URL, "")
     return official and api_key is not None and not api_key.startswith("sk-")
 
 

@@ -177,9 +177,10 @@ def post(asked: Any, context: Context = HI, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("key", ["eyJx", "sk-test"])
-def test_responses_check_08_a_chatgpt_login_gets_fewer_fields(key: str) -> None:
+@pytest.mark.parametrize("base_url", ["https://api.openai.com/v1", ""])  # "" is the same place
+def test_responses_check_08_a_chatgpt_login_gets_fewer_fields(key: str, base_url: str) -> None:
     _, body, _ = post(
-        model(base_url="https://api.openai.com/v1", compat={"supportsMidConvoEffort": True}),
+        model(base_url=base_url, compat={"supportsMidConvoEffort": True}),
         api_key=key,
         adapter=ResponsesOptions(service_tier="flex", reasoning_effort="low"),
         max_tokens=100,
