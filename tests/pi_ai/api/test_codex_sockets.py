@@ -312,6 +312,11 @@ async def cut(peer: Peer, _frame: Any) -> None:
     peer.cut()
 
 
+async def mumble_and_cut(peer: Peer, _frame: Any) -> None:
+    await peer.send({"no": "type"})
+    peer.cut()
+
+
 async def silence(_peer: Peer, _frame: Any) -> None:
     return
 
@@ -334,6 +339,12 @@ async def silence(_peer: Peer, _frame: Any) -> None:
             {},
             {"name": "WebSocketCloseError", "message": "WebSocket closed 1006", "code": 1006},
             id="cut",
+        ),
+        pytest.param(
+            mumble_and_cut,
+            {},
+            {"name": "WebSocketCloseError", "message": "WebSocket closed 1006", "code": 1006},
+            id="cut behind a frame that is no event",
         ),
         pytest.param(
             silence,
@@ -422,6 +433,7 @@ def test_responses_check_38_a_connection_closed_mid_answer_is_an_error() -> None
         ([{"type": "error", "message": "m"}], "Codex error: m", False),
         ([OPEN, {"type": "response.failed", "response": {}}], "Codex response failed", True),
         ([{"type": "codex.rate_limits"}, {"type": "error", "code": "c"}], "Codex error: c", True),
+        ([{"type": 7}, {"no": "type"}, {"type": "error", "code": "c"}], "Codex error: c", False),
     ],
 )
 def test_what_the_server_reports_is_no_reason_to_fall_back(
