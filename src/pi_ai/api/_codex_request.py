@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from msgspec import Struct
@@ -48,6 +49,7 @@ __all__ = (
 
 _DEFAULT_BASE_URL = "https://chatgpt.com/backend-api"
 _ZSTD_LEVEL = 3
+_ZSTD_MODULES = ("compression.zstd", "zstandard")  # of Python 3.14; of the extra [zstd]
 
 
 class CodexOptions(Struct, kw_only=True, frozen=True):
@@ -181,12 +183,11 @@ def build_body(
 
 
 def compress(body: bytes) -> bytes | None:
-    """`body` in zstd; None where the optional library for it is not installed."""
-    try:
-        zstandard = importlib.import_module("zstandard")  # the extra [zstd]
-    except ImportError:
-        return None
-    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
+    """`body` in zstd; None where nothing that does that is installed."""
+    for name in _ZSTD_MODULES:
+        with suppress(ImportError):
+            return importlib.import_module(name).compress(body, _ZSTD_LEVEL)
+    return None
 
 
 def _instructions(messages: Sequence[Message], compat: ResponsesCompat) -> str:
