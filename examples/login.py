@@ -5,6 +5,7 @@ A method may follow. Tokens go into ./auth.json. Without arguments it plays a wh
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -17,7 +18,8 @@ async def read_line(question: str) -> str:
     """A line of standard input, on Unix; one that is not needed any more is not waited for."""
     print(question, flush=True)
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin, ready.set)
+    with suppress(PermissionError):  # no terminal: the browser alone will do
+        loop.add_reader(sys.stdin, ready.set)
     try:
         return await ready.wait() and sys.stdin.readline()
     finally:
@@ -43,12 +45,10 @@ async def log_in(models: Models, host: CallbackInteraction, provider: str, *meth
 
 
 async def demonstrate() -> None:
-    async with LoginServer() as server:
-        models = Models()
-        models.set_provider(replace(models.get_provider("anthropic"), oauth=server.anthropic()))
-        async with asyncio.TaskGroup() as browser:
-            visit = lambda event: browser.create_task(server.visit(event.url))  # noqa: E731
-            await log_in(models, CallbackInteraction(on_auth=visit), "anthropic", "browser")
+    async with LoginServer() as server, asyncio.TaskGroup() as browser:
+        row = replace(Models().get_provider("anthropic"), oauth=server.anthropic())
+        visit = lambda event: browser.create_task(server.visit(event.url))  # noqa: E731
+        await log_in(Models([row]), CallbackInteraction(on_auth=visit), "anthropic", "browser")
 
 
 if __name__ == "__main__":

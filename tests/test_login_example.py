@@ -63,6 +63,7 @@ def run(
     user: User,
     *,
     limit_seconds: float | None = None,
+    stdin: int = asyncio.subprocess.PIPE,
 ) -> tuple[int, str]:
     """Run the program while `user` acts; gives its exit status and all that it printed."""
 
@@ -72,7 +73,7 @@ def run(
                 *(sys.executable, "-u", login_program.__file__),
                 login_program.setup(server, limit_seconds=limit_seconds),
                 *arguments,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=stdin,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=directory,
@@ -157,6 +158,12 @@ def test_a_login_ends_with_tokens_in_the_file(
     assert path.stat().st_mode & 0o777 == 0o600
     for secret in (stored[provider]["access"], stored[provider]["refresh"]):
         assert secret not in text
+
+
+def test_without_a_terminal_the_browser_will_do(tmp_path: Path) -> None:
+    status, text = run(tmp_path, ("anthropic",), use_browser, stdin=asyncio.subprocess.DEVNULL)
+    assert status == 0, text
+    assert list(json.loads((tmp_path / "auth.json").read_text())) == ["anthropic"]
 
 
 async def refuse(server: LoginServer, program: Program) -> None:
