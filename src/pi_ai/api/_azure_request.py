@@ -5,6 +5,7 @@ Source: spec of openai-responses, section 10.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,6 +29,7 @@ __all__ = ("AzureOptions", "azure_url", "build_body", "build_headers", "deployme
 
 _DEFAULT_VERSION = "v1"
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".ai.azure.com")
+_RESOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _ROOT_PATHS = ("", "/openai", "/openai/v1/responses")
 _NO_URL = (
     "Azure OpenAI base URL is required. Set AZURE_OPENAI_BASE_URL or AZURE_OPENAI_RESOURCE_NAME, "
@@ -55,6 +57,12 @@ def azure_url(model: Model, adapter: AzureOptions, env: Mapping[str, str]) -> st
     base = (adapter.azure_base_url or get_provider_env("AZURE_OPENAI_BASE_URL", env) or "").strip()
     resource = adapter.azure_resource_name or get_provider_env("AZURE_OPENAI_RESOURCE_NAME", env)
     if not base and resource:
+        if not _RESOURCE.fullmatch(resource):
+            raise ModelsError(
+                f"Invalid Azure OpenAI resource name: {resource!r}. It is the first part of the "
+                "resource's host; for a URL there is azureBaseUrl.",
+                code="model_validation",
+            )
         base = f"https://{resource}.openai.azure.com/openai/v1"
     base = base or model.base_url
     if not base:

@@ -349,6 +349,14 @@ def test_an_azure_that_is_nowhere_is_an_error(base: str, text: str) -> None:
     assert got.message.error_message == text
 
 
+@pytest.mark.parametrize("name", ["https://r.openai.azure.com", "elsewhere.test/x?", "-r", "r r"])
+def test_an_azure_resource_that_is_no_name_is_an_error(name: str) -> None:
+    got = exchange(replace(A, base_url=""), adapter=AzureOptions(azure_resource_name=name))
+    assert list(got.requests) == []
+    told = got.message.error_message or ""
+    assert told.startswith(f"Invalid Azure OpenAI resource name: {name!r}. It is the first part")
+
+
 def test_an_azure_body() -> None:
     got = exchange(
         A,
