@@ -304,6 +304,27 @@ def test_responses_check_37_a_refused_handshake_falls_back_to_http() -> None:
     assert len(converse(hello, talk, refuse=403).posts) == 3
 
 
+def test_a_handshake_that_is_sent_elsewhere_falls_back_to_the_same_server() -> None:
+    async def talk(client: Client, _server: SocketServer) -> None:
+        message = await client.ask()
+        assert message.text == "over http"
+        assert diagnostic(message)["error"]["message"] == (
+            "WebSocket error: the server refused the connection with status 307"
+        )
+        assert TOKEN not in repr(message)
+
+    async def run() -> int:
+        models = Models()
+        async with SocketServer(hello) as thief:
+            location = f"{thief.url}/elsewhere"
+            async with SocketServer(hello, answer=SSE, refuse=307, location=location) as server:
+                await talk(Client(models, server), server)
+                await models.aclose()
+            return thief.seen
+
+    assert asyncio.run(run()) == 0
+
+
 async def close_1009(peer: Peer, _frame: Any) -> None:
     await peer.close(1009)
 
