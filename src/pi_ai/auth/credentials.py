@@ -286,6 +286,7 @@ class Credentials:
             raise ModelsError(f"Unknown provider: {provider_id}", code="provider")
         handler = load_oauth(provider) if type == "oauth" else None
         if isinstance(handler, OAuthProvider):
+            await self.list()  # a broken store is told before the user logs in
             if options.get_device_id is None:
                 options = replace(options, get_device_id=self.get_device_id)
             made: Credential = await handler.login(interaction, options)
