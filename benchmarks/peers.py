@@ -35,7 +35,9 @@ __all__ = (
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".venvs"
 _INSTALL_SECONDS = 900
-_BOTH = ("anthropic", "openai")
+_ALL = ("anthropic", "openai", "responses", "codex")
+_BOTH, _OVER_HTTP = _ALL[:2], _ALL[:3]
+_OPENAI_WIRES = ("openai", "responses")
 _NODE_MAJOR = 22
 _UPSTREAM = "@earendil-works/pi-ai"
 _UPSTREAM_PACKAGES = (
@@ -66,7 +68,7 @@ class Subject:
     name: str
     script: str
     requirement: str = ""
-    wires: tuple[str, ...] = _BOTH
+    wires: tuple[str, ...] = _OVER_HTTP
     imports: tuple[str, ...] = ()
 
     @property
@@ -80,16 +82,16 @@ _PI_AI_PYTHON = "pi-ai-python==1.7.0"
 _PYDANTIC_AI = "pydantic-ai-slim[anthropic,openai]==2.68.0"
 
 SUBJECTS = (
-    Subject("ours", "ours.py", imports=("pi_ai", "pi_agent", "pi_sdk")),
-    Subject("bare", "bare.py", imports=("aiohttp, msgspec",)),
+    Subject("ours", "ours.py", wires=_ALL, imports=("pi_ai", "pi_agent", "pi_sdk")),
+    Subject("bare", "bare.py", wires=_ALL, imports=("aiohttp, msgspec",)),
     Subject("pi-ai-python", "pi_ai_python.py", _PI_AI_PYTHON, imports=("pi_ai", "pi_agent")),
     Subject("pydantic-ai", "pydantic_ai_slim.py", _PYDANTIC_AI, imports=("pydantic_ai",)),
-    Subject("litellm", "litellm_sdk.py", "litellm==1.106.2", imports=("litellm",)),
+    Subject("litellm", "litellm_sdk.py", "litellm==1.106.2", _BOTH, imports=("litellm",)),
     Subject("anthropic", "anthropic_raw.py", _ANTHROPIC, ("anthropic",), imports=("anthropic",)),
     Subject("anthropic-helper", "anthropic_helper.py", _ANTHROPIC, ("anthropic",)),
-    Subject("openai", "openai_raw.py", _OPENAI, ("openai",), imports=("openai",)),
-    Subject("openai-helper", "openai_helper.py", _OPENAI, ("openai",)),
-    Subject("upstream", "upstream.mjs", _UPSTREAM),
+    Subject("openai", "openai_raw.py", _OPENAI, _OPENAI_WIRES, imports=("openai",)),
+    Subject("openai-helper", "openai_helper.py", _OPENAI, _OPENAI_WIRES),
+    Subject("upstream", "upstream.mjs", _UPSTREAM, _ALL),
 )
 """Who is measured streaming and importing."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +22,8 @@ from wire_bodies import Case
 
 _LATE = 1.3
 _WIRES = {"anthropic": "Anthropic Messages", "openai": "OpenAI Chat Completions"}
+_RESPONSES_WIRES = {"responses": "OpenAI Responses", "codex": "Codex over WebSocket"}
+_NAMES = _WIRES | _RESPONSES_WIRES
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Benchmark:
     mode: str
     streams: int
     case: Case
+    wires: Mapping[str, str] = field(default_factory=lambda: _WIRES)
+
+    def over_responses(self) -> Benchmark:
+        """The same on the wires of OpenAI's Responses."""
+        return replace(self, name=f"responses-{self.name}", wires=_RESPONSES_WIRES)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,12 @@ class Plan:
 
     def all(self) -> tuple[Benchmark, ...]:
         """In the order of the tables."""
-        return (self.paced, self.bulk, self.tool_few, self.tool_many, self.memory)
+        both = (self.paced, self.bulk, self.tool_few, self.tool_many, self.memory)
+        return (*both, *self.responses())
+
+    def responses(self) -> tuple[Benchmark, Benchmark]:
+        """What is measured of Responses: concurrent and bulk."""
+        return (self.paced.over_responses(), self.bulk.over_responses())
 
 
 FULL = Plan(
@@ -105,7 +117,7 @@ def measure_all(
     for bench in benchmarks:
         for run in range(runs):
             print(f"{bench.name}: run {run + 1} of {runs}", file=sys.stderr)
-            for wire in _WIRES:
+            for wire in bench.wires:
                 for subject, environment in subjects.items():
                     if wire in subject.wires:
                         measure_once(results, bench, wire, subject, environment, url)
@@ -128,7 +140,7 @@ def measure_once(
         told = run_once(bench, wire, environment, url)
     except RuntimeError as error:
         results.values[subject.name, wire, bench.name] = Failure(error)
-        results.notes.append(f"{subject.name}, {_WIRES[wire]}, {bench.name}: failed: {error}")
+        results.notes.append(f"{subject.name}, {_NAMES[wire]}, {bench.name}: failed: {error}")
         return
     if bench.mode == "hold":
         known.append(told["rss_growth_kb"] / told["streams"])
@@ -136,7 +148,7 @@ def measure_once(
     known.append(told["cpu_seconds"] * 1e6 / (told["streams"] * bench.case.deltas))
     if bench.mode == "concurrent":
         if told["wall_seconds"] > _LATE * PAUSE_SECONDS * (bench.case.deltas + 2):
-            results.fell_behind(f"{subject.name} ({_WIRES[wire]})")
+            results.fell_behind(f"{subject.name} ({_NAMES[wire]})")
         if told["reads"]:
             results.reads.setdefault(wire, []).append(told["events"] / told["reads"])
 
@@ -160,15 +172,14 @@ def run_once(bench: Benchmark, wire: str, environment: Environment, url: str) ->
 
 def report(plan: Plan, labels: dict[str, str], results: Results, runs: int) -> str:
     """The tables of README.md, of what was measured."""
-    paced, bulk, memory = plan.paced, plan.bulk, plan.memory
-    title = f"{paced.streams} concurrent streams, one event per read: CPU per event"
+    memory = plan.memory
+    responses_paced, responses_bulk = plan.responses()
     parts = [
         f"Medians of {runs}. {machine()}.",
-        _pair_table(title, paced, "µs", 1, labels, results),
-        _pair_table(
-            f"One bulk stream of {bulk.case.deltas:,} deltas: CPU per event",
-            *(bulk, "µs", 2, labels, results),
-        ),
+        _paced_table(plan.paced, labels, results),
+        _bulk_table(plan.bulk, labels, results),
+        _paced_table(responses_paced, labels, results),
+        _bulk_table(responses_bulk, labels, results),
         _tool_table(plan, labels, results),
         _pair_table(
             f"{memory.streams:,} open streams: memory per stream",
@@ -176,13 +187,23 @@ def report(plan: Plan, labels: dict[str, str], results: Results, runs: int) -> s
         ),
     ]
     notes = [
-        f"- Events per read of bare, concurrent, {_WIRES[wire]}: {cell(reads, 2)}"
+        f"- Events per read of bare, concurrent, {_NAMES[wire]}: {cell(reads, 2)}"
         for wire, reads in results.reads.items()
     ]
     if results.late:
         notes.append(f"- Fell behind the server, which flatters them: {', '.join(results.late)}")
     notes += [f"- {note}" for note in results.notes]
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
+
+
+def _paced_table(bench: Benchmark, labels: dict[str, str], results: Results) -> str:
+    title = f"{bench.streams} concurrent streams, one event per read: CPU per event"
+    return _pair_table(title, bench, "µs", 1, labels, results)
+
+
+def _bulk_table(bench: Benchmark, labels: dict[str, str], results: Results) -> str:
+    title = f"One bulk stream of {bench.case.deltas:,} deltas: CPU per event"
+    return _pair_table(title, bench, "µs", 2, labels, results)
 
 
 def _pair_table(
@@ -196,15 +217,16 @@ def _pair_table(
     """Per wire: the number, and how many times the floor it is."""
     values = results.values
     header = ["subject"]
-    for wire in _WIRES.values():
+    for wire in bench.wires.values():
         header += [f"{wire}, {unit}", "x bare"]
     rows: list[list[str]] = []
     for name, label in labels.items():
         row = [label]
-        for wire in _WIRES:
+        for wire in bench.wires:
             found = values.get((name, wire, bench.name))
             row += [cell(found, digits), ratio(found, values.get(("bare", wire, bench.name)))]
-        rows.append(row)
+        if any(text != "-" for text in row[1:]):
+            rows.append(row)
     measured = any(key[2] == bench.name for key in values)
     return f"### {title}\n\n{table(header, rows)}" if measured else ""
 

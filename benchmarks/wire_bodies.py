@@ -1,4 +1,4 @@
-"""The bytes that the benchmark server sends: whole responses of both wires, record by record.
+"""The bytes that the benchmark server sends: whole responses of each wire, record by record.
 
 A case is named in the prompt, such as `case=20000-5-tool-bulk`: deltas, characters per delta, what
 is streamed, and how it is delivered.
@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 __all__ = ("Case", "Wire", "response_records")
 
-Wire = Literal["anthropic", "openai"]
+Wire = Literal["anthropic", "openai", "responses", "codex"]
+"""`codex` is `responses` over a WebSocket."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,16 @@ class Case:
 
 @lru_cache(maxsize=64)
 def response_records(wire: Wire, case: Case) -> list[bytes]:
-    """The server-sent events of one response, each with its blank line."""
-    records = _anthropic(case) if wire == "anthropic" else _openai(case)
-    return list(records)
+    """The server-sent events of one response, each with its blank line; for `codex` the frames."""
+    match wire:
+        case "anthropic":
+            return list(_anthropic(case))
+        case "openai":
+            return list(_openai(case))
+        case "responses":
+            return [_record(event, payload) for event, payload in _responses(case)]
+        case "codex":
+            return [_frame(event, payload) for event, payload in _responses(case)]
 
 
 def _pieces(case: Case) -> Iterator[str]:
@@ -59,9 +67,25 @@ def _pieces(case: Case) -> Iterator[str]:
     yield '"}'
 
 
+def _data(event: str, payload: dict[str, Any]) -> str:
+    return json.dumps({"type": event, **payload}, separators=(",", ":"))
+
+
 def _record(event: str, payload: dict[str, Any]) -> bytes:
-    data = json.dumps({"type": event, **payload}, separators=(",", ":"))
-    return f"event: {event}\ndata: {data}\n\n".encode()
+    return f"event: {event}\ndata: {_data(event, payload)}\n\n".encode()
+
+
+def _frame(event: str, payload: dict[str, Any]) -> bytes:
+    """A whole text frame of a WebSocket, as a server sends it."""
+    data = _data(event, payload).encode()
+    size = len(data)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    return b"\x81" + length + data
 
 
 def _anthropic(case: Case) -> Iterator[bytes]:
@@ -136,3 +160,72 @@ def _openai(case: Case) -> Iterator[bytes]:
     usage = {"prompt_tokens": 12, "completion_tokens": case.deltas, "total_tokens": total}
     yield _chunk([], usage=usage)
     yield b"data: [DONE]\n\n"
+
+
+def _responses(case: Case) -> Iterator[tuple[str, dict[str, Any]]]:
+    text = case.kind == "text"
+    response = {
+        "id": "resp_68e01a6f4bc48196a6c5d3f0b2a19c0d",
+        "object": "response",
+        "created_at": 1759488000,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "model": "gpt-5-mini-2025-08-07",
+        "output": [],
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": None,
+    }
+    message = {"id": "msg_68e01a70d1a8", "type": "message", "role": "assistant"}
+    call = {"id": "fc_68e01a70d1a8", "type": "function_call", "call_id": "call_9DTmiHMSzk9q5yjB"}
+    item = message if text else {**call, "name": "write"}
+    opening = {"content": []} if text else {"arguments": ""}
+    place = {"item_id": item["id"], "output_index": 0}
+    number = 0
+
+    def event(kind: str, **payload: object) -> tuple[str, dict[str, Any]]:
+        nonlocal number
+        number += 1
+        return f"response.{kind}", {"sequence_number": number - 1, **payload}
+
+    yield event("created", response=response)
+    yield event("in_progress", response=response)
+    running = {**item, **opening, "status": "in_progress"}
+    yield event("output_item.added", output_index=0, item=running)
+    part = {"type": "output_text", "annotations": [], "logprobs": []}
+    if text:
+        yield event("content_part.added", **place, content_index=0, part={**part, "text": ""})
+    pieces: list[str] = []
+    for piece in _pieces(case):
+        pieces.append(piece)
+        if text:
+            more = {"content_index": 0, "delta": piece, "logprobs": [], "obfuscation": "x7Qm2k"}
+            yield event("output_text.delta", **place, **more)
+        else:
+            more = {"delta": piece, "obfuscation": "x7Qm2k"}
+            yield event("function_call_arguments.delta", **place, **more)
+    whole = "".join(pieces)
+    if text:
+        yield event("output_text.done", **place, content_index=0, text=whole, logprobs=[])
+        done = {**part, "text": whole}
+        yield event("content_part.done", **place, content_index=0, part=done)
+        ended = {**item, "content": [done], "status": "completed"}
+    else:
+        yield event("function_call_arguments.done", **place, arguments=whole)
+        ended = {**item, "arguments": whole, "status": "completed"}
+    yield event("output_item.done", output_index=0, item=ended)
+    usage = {
+        "input_tokens": 12,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": case.deltas,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 12 + case.deltas,
+    }
+    last = {**response, "status": "completed", "output": [ended], "usage": usage}
+    yield event("completed", response=last)

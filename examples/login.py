@@ -3,23 +3,23 @@
 A method may follow. Tokens go into ./auth.json. Without arguments it plays a whole login to you.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
-import uuid
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from pi_ai import CallbackInteraction, FileCredentialStore, LoginOptions, Models, PiError
 from pi_ai.testing import LoginServer
+from pi_sdk import stored_device_id
 
 
 async def read_line(question: str) -> str:
     """A line of standard input, on Unix; one that is not needed any more is not waited for."""
-    print(question, end=" ", flush=True)
+    print(question, flush=True)
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin, ready.set)
+    with suppress(PermissionError):  # no terminal: the browser alone will do
+        loop.add_reader(sys.stdin, ready.set)
     try:
         return await ready.wait() and sys.stdin.readline()
     finally:
@@ -36,8 +36,7 @@ TERMINAL = CallbackInteraction(
 
 
 async def log_in(models: Models, host: CallbackInteraction, provider: str, *method: str) -> None:
-    device_id = str(uuid.uuid5(uuid.NAMESPACE_OID, str(uuid.getnode())))  # the same every time
-    options = LoginOptions(method=next(iter(method), None), get_device_id=lambda: device_id)
+    options = LoginOptions(method=next(iter(method), None), get_device_id=stored_device_id)
     try:
         await models.credentials.login(provider, "oauth", host, options)
     except PiError as error:
@@ -46,14 +45,15 @@ async def log_in(models: Models, host: CallbackInteraction, provider: str, *meth
 
 
 async def demonstrate() -> None:
-    async with LoginServer() as server:
-        models = Models()
-        models.set_provider(replace(models.get_provider("anthropic"), oauth=server.anthropic()))
-        async with asyncio.TaskGroup() as browser:
-            visit = lambda event: browser.create_task(server.visit(event.url))  # noqa: E731
-            await log_in(models, CallbackInteraction(on_auth=visit), "anthropic", "browser")
+    async with LoginServer() as server, asyncio.TaskGroup() as browser:
+        row = replace(Models().get_provider("anthropic"), oauth=server.anthropic())
+        visit = lambda event: browser.create_task(server.visit(event.url))  # noqa: E731
+        await log_in(Models([row]), CallbackInteraction(on_auth=visit), "anthropic", "browser")
 
 
 if __name__ == "__main__":
     models = Models(credentials=FileCredentialStore("auth.json"))
-    asyncio.run(log_in(models, TERMINAL, *sys.argv[1:]) if len(sys.argv) > 1 else demonstrate())
+    try:
+        asyncio.run(log_in(models, TERMINAL, *sys.argv[1:]) if len(sys.argv) > 1 else demonstrate())
+    except KeyboardInterrupt:
+        sys.exit("Login cancelled")

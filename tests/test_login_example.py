@@ -1,232 +1,226 @@
-"""examples/login.py as a user meets it: every login against a server on loopback."""
+"""examples/login.py as a user meets it: a process, every login against a server on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from msgspec.structs import replace
 
-import pi_ai.http.client  # noqa: F401  # loaded now, so that no test's clock counts it
-from pi_ai import FileCredentialStore, Models
-from pi_ai.auth.oauth.runtime import OAuthRuntime
 from pi_ai.testing import LoginServer
 from pi_ai.testing.login_server import get_page
+from support import login_program
+from support.logins import is_free
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "login.py"
-LOGINS: dict[str, Any] = {
-    "anthropic": LoginServer.anthropic,
-    "openai-codex": LoginServer.codex,
-    "openai": LoginServer.chatgpt,
-}
+PROVIDERS = ("anthropic", "openai-codex", "openai")
+URL = r"(http\S+)\n"
 
 
-class Screen:
-    """The terminal of the example: what it printed, and a pipe for what the user types."""
+class Program:
+    """The program in a process of its own: its terminal, and how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
         self.text = ""
-        self._changed = asyncio.Event()
-        reading, self._writing = os.pipe()
-        self.stdin = os.fdopen(reading)
-
-    def print(self, *values: object, end: str = "\n", flush: bool = False) -> None:
-        self.text += " ".join(map(str, values)) + end
-        self._changed.set()
-
-    def type(self, line: str) -> None:
-        os.write(self._writing, f"{line}\n".encode())
 
     async def shows(self, pattern: str) -> str:
         """Wait for a text; gives its first group."""
+        assert self._process.stdout is not None
         while (found := re.search(pattern, self.text)) is None:
-            self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 5)
+            read = await asyncio.wait_for(self._process.stdout.read(4096), 10)
+            assert read, f"ended without {pattern}: {self.text}"
+            self.text += read.decode()
         return found[1]
 
-    def close(self) -> None:
-        os.close(self._writing)
-        self.stdin.close()
+    def type(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
+    def press_control_c(self) -> None:
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    async def end(self) -> int:
+        """Wait for the end; gives the exit status."""
+        assert self._process.stdout is not None
+        self.text += (await asyncio.wait_for(self._process.stdout.read(), 10)).decode()
+        return await self._process.wait()
 
 
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("login_example", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.screen = Screen()
-    module.print = module.screen.print
-    module.TERMINAL = replace_progress(module.TERMINAL, module.screen.print)
-    monkeypatch.setattr(sys, "stdin", module.screen.stdin)
-    yield module
-    module.screen.close()
-
-
-def replace_progress(host: Any, show: Callable[..., None]) -> Any:
-    return type(host)(**{**vars(host), "on_progress": show})
+User = Callable[[LoginServer, Program], Awaitable[None]]
 
 
 def run(
-    example: Any,
-    path: Path,
-    provider: str,
-    user: Callable[[LoginServer, Screen], Any],
+    directory: Path,
+    arguments: tuple[str, ...],
+    user: User,
     *,
-    method: tuple[str, ...] = (),
-    runtime: OAuthRuntime | None = None,
-) -> str | int | None:
-    """Log in while `user` acts; None, or what the program ended with."""
+    limit_seconds: float | None = None,
+    stdin: int = asyncio.subprocess.PIPE,
+) -> tuple[int, str]:
+    """Run the program while `user` acts; gives its exit status and all that it printed."""
 
-    async def main() -> str | int | None:
-        models = Models(credentials=FileCredentialStore(path))
+    async def main() -> tuple[int, str]:
         async with LoginServer() as server:
-            row = models.get_provider(provider)
-            assert row is not None
-            models.set_provider(replace(row, oauth=LOGINS[provider](server, runtime)))
-            login = asyncio.create_task(
-                exit_of(example.log_in(models, example.TERMINAL, provider, *method))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-u", login_program.__file__),
+                login_program.setup(server, limit_seconds=limit_seconds),
+                *arguments,
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=directory,
+                start_new_session=True,
             )
-            acting = asyncio.create_task(user(server, example.screen))
+            program = Program(process)
             try:
-                return await asyncio.wait_for(login, 10)
+                await user(server, program)
+                status = await program.end()
             finally:
-                with suppress(asyncio.CancelledError):
-                    await acting
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            for endpoints in (server.anthropic_endpoints, server.codex_endpoints):
+                assert is_free(endpoints.callback_port)
+            return status, program.text
 
     return asyncio.run(main())
 
 
-async def exit_of(work: Any) -> str | int | None:
-    try:
-        await work
-    except SystemExit as error:
-        return error.code
-    return None
-
-
-def str_of(value: Any) -> str:
-    return "-".join(value) if isinstance(value, tuple) else getattr(value, "__name__", str(value))
-
-
-async def use_browser(server: LoginServer, screen: Screen) -> None:
-    url = await screen.shows(r"(http\S+)\n")
-    status, page = await server.visit(url)
+async def use_browser(server: LoginServer, program: Program) -> None:
+    status, page = await server.visit(await program.shows(URL))
     assert (status, "Signed in" in page) == (200, True)
 
 
-async def paste_address(server: LoginServer, screen: Screen) -> None:
-    url = await screen.shows(r"(http\S+)\n")
-    await screen.shows("(Paste)")
-    screen.type(server.authorize(url))
+async def paste_address(server: LoginServer, program: Program) -> None:
+    url = await program.shows(URL)
+    await program.shows("(Paste)")
+    program.type(server.authorize(url))
 
 
-async def paste_copied_code(server: LoginServer, screen: Screen) -> None:
-    url = await screen.shows(r"(http\S+)\n")
-    screen.type(server.copied_code(url))
+async def paste_copied_code(server: LoginServer, program: Program) -> None:
+    program.type(server.copied_code(await program.shows(URL)))
 
 
-async def confirm_device(server: LoginServer, screen: Screen) -> None:
-    server.confirm_device(await screen.shows(r"Enter (\w+) at http"))
+async def confirm_device(server: LoginServer, program: Program) -> None:
+    server.confirm_device(await program.shows(r"Enter (\w+) at http"))
+
+
+async def be_wrong_first(server: LoginServer, program: Program) -> None:
+    """A callback of another attempt is turned away, and the login goes on."""
+    url = await program.shows(URL)
+    state = dict(parse_qsl(urlsplit(url).query))["state"]
+    for wrong in ("wrong", ""):
+        status, page = await get_page(server.authorize(url).replace(state, wrong))
+        assert (status, "State mismatch." in page) == (400, True)
+    await use_browser(server, program)
+
+
+def name_of(value: Any) -> str:
+    return "-".join(value) if isinstance(value, tuple) else getattr(value, "__name__", str(value))
 
 
 @pytest.mark.parametrize(
-    ("provider", "method", "user"),
+    ("arguments", "user"),
     [
-        ("anthropic", (), use_browser),
-        ("anthropic", ("browser",), paste_address),
-        ("anthropic", ("copy_code",), paste_copied_code),
-        ("openai-codex", (), use_browser),
-        ("openai-codex", ("browser",), paste_address),
-        ("openai-codex", ("device_code",), confirm_device),
-        ("openai", (), use_browser),
-        ("openai", (), paste_address),
+        (("anthropic",), use_browser),
+        (("anthropic", "browser"), paste_address),
+        (("anthropic", "copy_code"), paste_copied_code),
+        (("openai-codex",), use_browser),
+        (("openai-codex", "browser"), paste_address),
+        (("openai-codex", "device_code"), confirm_device),
+        (("openai",), use_browser),
+        (("openai",), paste_address),
+        *(((provider,), be_wrong_first) for provider in PROVIDERS),
     ],
-    ids=lambda value: (
-        "-".join(value) if isinstance(value, tuple) else getattr(value, "__name__", value)
-    ),
+    ids=name_of,
 )
 def test_a_login_ends_with_tokens_in_the_file(
-    example: Any, tmp_path: Path, provider: str, method: Any, user: Any
+    tmp_path: Path, arguments: tuple[str, ...], user: User
 ) -> None:
+    provider = arguments[0]
+    status, text = run(tmp_path, arguments, user)
+    assert text.endswith(
+        f"{provider}: AuthStatus(configured=True, source='stored', label=None)\n"
+    ), text
+    assert status == 0
     path = tmp_path / "auth.json"
-    assert run(example, path, provider, user, method=method) is None
-    assert f"{provider}: AuthStatus(configured=True, source='stored'" in example.screen.text
     stored = json.loads(path.read_text())
     assert list(stored) == [provider]
     assert stored[provider]["type"] == "oauth"
     assert path.stat().st_mode & 0o777 == 0o600
     for secret in (stored[provider]["access"], stored[provider]["refresh"]):
-        assert secret not in example.screen.text
+        assert secret not in text
 
 
-async def refuse(server: LoginServer, screen: Screen) -> None:
-    await server.visit(await screen.shows(r"(http\S+)\n"), error="access_denied")
+def test_without_a_terminal_the_browser_will_do(tmp_path: Path) -> None:
+    status, text = run(tmp_path, ("anthropic",), use_browser, stdin=asyncio.subprocess.DEVNULL)
+    assert status == 0, text
+    assert list(json.loads((tmp_path / "auth.json").read_text())) == ["anthropic"]
 
 
-async def paste_wrong_state(server: LoginServer, screen: Screen) -> None:
-    url = await screen.shows(r"(http\S+)\n")
+async def refuse(server: LoginServer, program: Program) -> None:
+    await server.visit(await program.shows(URL), error="access_denied")
+
+
+async def paste_wrong_state(server: LoginServer, program: Program) -> None:
+    url = await program.shows(URL)
     state = dict(parse_qsl(urlsplit(url).query))["state"]
-    target = server.authorize(url)
-    status, _ = await get_page(target.replace(state, "wrong"))
-    assert status == 400  # the login goes on
-    screen.type(target.replace(state, "wrong"))
+    program.type(server.authorize(url).replace(state, "wrong"))
 
 
-async def do_nothing(_server: LoginServer, _screen: Screen) -> None:
+async def press_control_c(_server: LoginServer, program: Program) -> None:
+    await program.shows("(Paste|Enter)")
+    program.press_control_c()
+
+
+async def do_nothing(_server: LoginServer, _program: Program) -> None:
     return None
 
 
-SOON = OAuthRuntime(sign_in_timeout_seconds=0.05)
+@pytest.mark.parametrize(
+    ("arguments", "user", "text"),
+    [
+        (("anthropic",), refuse, "Anthropic authorization failed: access_denied"),
+        (("openai-codex",), refuse, "OpenAI authorization failed: access_denied"),
+        (("openai",), refuse, "ChatGPT authorization failed: access_denied"),
+        (("anthropic",), paste_wrong_state, "OAuth state mismatch"),
+        (("anthropic", "copy_code"), paste_wrong_state, "OAuth state mismatch"),
+        (("openai-codex",), paste_wrong_state, "State mismatch"),
+        (("openai",), paste_wrong_state, "OAuth state mismatch"),
+        (("anthropic",), press_control_c, "Login cancelled"),
+        (("anthropic", "copy_code"), press_control_c, "Login cancelled"),
+        (("openai-codex",), press_control_c, "Login cancelled"),
+        (("openai-codex", "device_code"), press_control_c, "Login cancelled"),
+        (("openai",), press_control_c, "Login cancelled"),
+    ],
+    ids=name_of,
+)
+def test_a_login_that_fails_says_why_and_stores_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], user: User, text: str
+) -> None:
+    status, printed = run(tmp_path, arguments, user)
+    assert printed.splitlines()[-1] == text
+    assert "Traceback" not in printed
+    assert status == 1
+    assert not (tmp_path / "auth.json").exists()
 
 
 @pytest.mark.parametrize(
-    ("provider", "user", "runtime", "text"),
-    [
-        ("anthropic", refuse, None, "Anthropic authorization failed: access_denied"),
-        ("openai-codex", refuse, None, "OpenAI authorization failed: access_denied"),
-        ("openai", refuse, None, "ChatGPT authorization failed: access_denied"),
-        ("anthropic", paste_wrong_state, None, "OAuth state mismatch"),
-        ("openai-codex", paste_wrong_state, None, "State mismatch"),
-        ("openai", paste_wrong_state, None, "OAuth state mismatch"),
-        ("anthropic", do_nothing, SOON, "Anthropic sign-in timed out"),
-        ("openai-codex", do_nothing, SOON, "OpenAI sign-in timed out"),
-        ("openai", do_nothing, SOON, "ChatGPT sign-in timed out"),
-    ],
+    ("provider", "text"),
+    [("anthropic", "Anthropic"), ("openai-codex", "OpenAI"), ("openai", "ChatGPT")],
 )
-def test_a_login_that_fails_says_why_and_stores_nothing(
-    example: Any, tmp_path: Path, provider: str, user: Any, runtime: Any, text: str
+def test_a_browser_that_never_comes_ends_a_login_that_has_a_limit(
+    tmp_path: Path, provider: str, text: str
 ) -> None:
-    path = tmp_path / "auth.json"
-    assert run(example, path, provider, user, runtime=runtime) == text
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("provider", LOGINS)
-def test_control_c_ends_a_login(example: Any, tmp_path: Path, provider: str) -> None:
-    async def main() -> None:
-        models = Models(credentials=FileCredentialStore(tmp_path / "auth.json"))
-        async with LoginServer() as server:
-            row = models.get_provider(provider)
-            assert row is not None
-            models.set_provider(replace(row, oauth=LOGINS[provider](server)))
-            login = asyncio.create_task(example.log_in(models, example.TERMINAL, provider))
-            await example.screen.shows("(Paste)")
-            login.cancel()  # what asyncio.run does at Control-C
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(login, 2)
-            assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(main())
+    status, printed = run(tmp_path, (provider,), do_nothing, limit_seconds=0.1)
+    assert printed.splitlines()[-1] == f"{text} sign-in timed out"
+    assert status == 1
     assert not (tmp_path / "auth.json").exists()

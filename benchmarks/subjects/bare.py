@@ -32,12 +32,36 @@ class _Chunk(Struct):
     choices: list[_Choice]
 
 
+class _ResponsesEvent(Struct):
+    type: str
+    output_index: int = 0
+    delta: str | None = None
+
+
+_WIRES = {
+    "anthropic": ("messages", _AnthropicEvent),
+    "openai": ("chat/completions", _Chunk),
+    "responses": ("responses", _ResponsesEvent),
+    "codex": ("responses", _ResponsesEvent),
+}
+
+
 def prepare(job: Job) -> Consume:
     """One session, one decoder."""
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    anthropic = job.wire == "anthropic"
-    url = f"{job.url}/v1/messages" if anthropic else f"{job.url}/v1/chat/completions"
-    decode = msgspec.json.Decoder(_AnthropicEvent if anthropic else _Chunk).decode
+    path, kind = _WIRES[job.wire]
+    url = f"{job.url}/v1/{path}"
+    decode = msgspec.json.Decoder(kind).decode
+
+    async def converse(prompt: str) -> Tally:
+        seen = 0
+        async with session.ws_connect(url, max_msg_size=0) as socket:
+            await socket.send_str(msgspec.json.encode({"input": prompt}).decode())
+            while True:
+                event = decode(await socket.receive_str())
+                seen += 1
+                if event.type == "response.completed":
+                    return Tally(seen)
 
     async def consume(prompt: str) -> Tally:
         seen = reads = 0
@@ -53,7 +77,7 @@ def prepare(job: Job) -> Consume:
                         seen += 1
         return Tally(seen, reads)
 
-    return consume
+    return converse if job.wire == "codex" else consume
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The official `openai` SDK, its stream helper, which accumulates the completion."""
+"""The official `openai` SDK, its stream helpers, which accumulate completion or response."""
 
 from harness import Consume, Job, Tally, measure
 from openai import AsyncOpenAI
@@ -19,7 +19,15 @@ def prepare(job: Job) -> Consume:
             await events.get_final_completion()
         return Tally(seen)
 
-    return consume
+    async def consume_responses(prompt: str) -> Tally:
+        seen = 0
+        async with client.responses.stream(model="benchmark", input=prompt) as events:
+            async for _ in events:
+                seen += 1
+            await events.get_final_response()
+        return Tally(seen)
+
+    return consume_responses if job.wire == "responses" else consume
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The official `openai` SDK, its raw chunks: nothing is accumulated."""
+"""The official `openai` SDK, its raw chunks and events: nothing is accumulated."""
 
 from harness import Consume, Job, Tally, measure
 from openai import AsyncOpenAI
@@ -17,7 +17,16 @@ def prepare(job: Job) -> Consume:
                 seen += 1
         return Tally(seen)
 
-    return consume
+    async def consume_responses(prompt: str) -> Tally:
+        seen = 0
+        async with await client.responses.create(
+            model="benchmark", input=prompt, stream=True
+        ) as events:
+            async for _ in events:
+                seen += 1
+        return Tally(seen)
+
+    return consume_responses if job.wire == "responses" else consume
 
 
 if __name__ == "__main__":

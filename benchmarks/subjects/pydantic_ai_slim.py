@@ -5,7 +5,7 @@ from pydantic_ai import ModelRequest
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -18,9 +18,8 @@ def prepare(job: Job) -> Consume:
             "benchmark", provider=AnthropicProvider(base_url=job.url, api_key="key")
         )
     else:
-        model = OpenAIChatModel(
-            "benchmark", provider=OpenAIProvider(base_url=f"{job.url}/v1", api_key="key")
-        )
+        kind = OpenAIResponsesModel if job.wire == "responses" else OpenAIChatModel
+        model = kind("benchmark", provider=OpenAIProvider(base_url=f"{job.url}/v1", api_key="key"))
 
     async def consume(prompt: str) -> Tally:
         seen = 0

@@ -6,16 +6,32 @@ const REPEAT_CPU_SECONDS = 0.3;
 const REPEAT_STREAMS = 20;
 
 const job = JSON.parse(process.argv[2]);
-const anthropic = job.wire === "anthropic";
-const api = anthropic
-  ? (await import("@earendil-works/pi-ai/api/anthropic-messages.lazy")).anthropicMessagesApi()
-  : (await import("@earendil-works/pi-ai/api/openai-completions.lazy")).openAICompletionsApi();
+const loaders = {
+  anthropic: async () =>
+    (await import("@earendil-works/pi-ai/api/anthropic-messages.lazy")).anthropicMessagesApi(),
+  openai: async () =>
+    (await import("@earendil-works/pi-ai/api/openai-completions.lazy")).openAICompletionsApi(),
+  responses: async () =>
+    (await import("@earendil-works/pi-ai/api/openai-responses.lazy")).openAIResponsesApi(),
+  codex: async () =>
+    (await import("@earendil-works/pi-ai/api/openai-codex-responses.lazy")).openAICodexResponsesApi(),
+};
+const names = {
+  anthropic: "anthropic-messages",
+  openai: "openai-completions",
+  responses: "openai-responses",
+  codex: "openai-codex-responses",
+};
+const api = await loaders[job.wire]();
+// Codex wants a token with an account in it.
+const claims = { "https://api.openai.com/auth": { chatgpt_account_id: "benchmark" } };
+const key = job.wire === "codex" ? `e30.${btoa(JSON.stringify(claims))}.e30` : "key";
 const model = {
   id: "benchmark",
   name: "Benchmark",
-  api: anthropic ? "anthropic-messages" : "openai-completions",
+  api: names[job.wire],
   provider: "benchmark",
-  baseUrl: anthropic ? job.url : `${job.url}/v1`,
+  baseUrl: ["openai", "responses"].includes(job.wire) ? `${job.url}/v1` : job.url,
   reasoning: false,
   input: ["text"],
   cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
@@ -27,7 +43,7 @@ models.setProvider(
   createProvider({
     id: "benchmark",
     name: "Benchmark",
-    auth: { apiKey: { name: "Key", resolve: async () => ({ auth: { apiKey: "key" } }) } },
+    auth: { apiKey: { name: "Key", resolve: async () => ({ auth: { apiKey: key } }) } },
     models: [model],
     api,
   }),
@@ -35,7 +51,7 @@ models.setProvider(
 
 async function consume(prompt) {
   const messages = [{ role: "user", content: prompt, timestamp: Date.now() }];
-  const stream = models.stream(model, { messages }, { apiKey: "key" });
+  const stream = models.stream(model, { messages }, { apiKey: key });
   let events = 0;
   for await (const _ of stream) events += 1;
   const message = await stream.result();

@@ -178,6 +178,7 @@ class Models:
             subscription=self._subscription,
             credentials=self._keys if credentials is None else credentials,
         )
+        other.credentials.get_device_id = self.credentials.get_device_id
         other._own_models = {name: dict(models) for name, models in self._own_models.items()}
         other._fetched = self._fetched.copy()
         other._memory = self._memory

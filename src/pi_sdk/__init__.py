@@ -8,6 +8,7 @@ async with create_agent(model="anthropic/claude-sonnet-4-5", cwd=".") as agent:
 from __future__ import annotations
 
 from pi_sdk.agent_session import AgentSession
+from pi_sdk.device_id import stored_device_id
 from pi_sdk.errors import (
     CompactionCancelledError,
     ModelChoiceError,
@@ -121,4 +122,5 @@ __all__ = (
     "UnknownEvent",
     "create_agent",
     "decide_project_trust",
+    "stored_device_id",
 )

@@ -21,6 +21,7 @@ from pi_ai.auth.storage import FileCredentialStore
 from pi_ai.models import Models, default_models
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
+from pi_sdk.device_id import stored_device_id
 from pi_sdk.errors import SdkError, SessionCwdError
 from pi_sdk.resources import ContextFile, read_context_files, read_first_prompt_file
 from pi_sdk.session_core import MakeSections
@@ -282,7 +283,9 @@ async def _reload(options: _Options, place: _Place) -> Reloaded:
 
 def models_of(agent_dir: Path) -> Models:
     """The built-in models, with the keys and logins of the directory's auth.json."""
-    return default_models.copy(credentials=FileCredentialStore(agent_dir / "auth.json"))
+    models = default_models.copy(credentials=FileCredentialStore(agent_dir / "auth.json"))
+    models.credentials.get_device_id = partial(stored_device_id, agent_dir)
+    return models
 
 
 def _user_models(agent_dir: Path) -> Models:

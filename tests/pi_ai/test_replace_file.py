@@ -50,7 +50,9 @@ def test_mode_and_name_are_kept_and_the_file_is_another(file: Path, wanted: int)
     assert os.listdir(file.parent) == [file.name]
 
 
-def test_a_link_stays_and_leads_to_the_new_content(file: Path, tmp_path: Path) -> None:
+def test_auth_check_33_a_link_stays_and_leads_to_the_new_content(
+    file: Path, tmp_path: Path
+) -> None:
     link = tmp_path / "elsewhere" / "link.json"
     link.parent.mkdir()
     link.symlink_to(file)
@@ -99,7 +101,9 @@ def test_a_full_disk_leaves_the_old_content(file: Path, monkeypatch: pytest.Monk
     assert os.listdir(file.parent) == [file.name]
 
 
-def test_a_planted_temporary_is_not_followed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auth_check_33_a_planted_temporary_is_not_followed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     victim = file.with_name("victim")
     victim.write_bytes(b"precious")
     names = iter([b"\0" * 6, b"\1" * 6])

@@ -59,7 +59,8 @@ class Peer:
 class SocketServer:
     """Calls `say` for each frame that comes in, and `answer` for each HTTP request.
 
-    `refuse` is the status of handshakes that are turned down, None for none.
+    `refuse` is the status of handshakes that are turned down, None for none; `location` is where
+    such a server sends them instead. `seen` counts all requests of any kind.
     """
 
     def __init__(
@@ -68,15 +69,18 @@ class SocketServer:
         *,
         answer: bytes = b"",
         refuse: int | None = None,
+        location: str | None = None,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.handshakes: list[Handshake] = []
         self.posts: list[web.Request] = []
         self.bodies: list[bytes] = []
         self.refused = 0
+        self.seen = 0
         self._say = say
         self._answer = answer
         self._refuse = refuse
+        self._location = location
         self._before = before
         self._changed = asyncio.Condition()
 
@@ -117,6 +121,7 @@ class SocketServer:
             self._changed.notify_all()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen += 1
         if request.method == "POST":
             self.posts.append(request)
             self.bodies.append(await request.read())
@@ -125,7 +130,8 @@ class SocketServer:
             await self._before()
         if self._refuse is not None:
             self.refused += 1
-            return web.Response(status=self._refuse)
+            headers = {"Location": self._location} if self._location else None
+            return web.Response(status=self._refuse, headers=headers)
         return await self._talk(request)
 
     async def _talk(self, request: web.Request) -> web.WebSocketResponse:

@@ -5,20 +5,17 @@ Source: spec of openai-responses, section 10.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from msgspec import Struct
-
+from pi_ai.api._openai_request import SummaryOptions, resolve_wishes
 from pi_ai.api._options import require_messages
 from pi_ai.api._responses_compat import ResponsesCompat
 from pi_ai.api._responses_request import (
-    ReasoningSummary,
-    Wishes,
     cache_key,
     input_fields,
     limit_fields,
-    neutral_wishes,
     reasoning_fields,
 )
 from pi_ai.env import get_provider_env
@@ -26,12 +23,13 @@ from pi_ai.errors import ModelsError
 from pi_ai.http.transport import merge_headers
 from pi_ai.identity import identity_headers
 from pi_ai.thinking import resolve_sampling_params
-from pi_ai.types import JsonObject, JsonValue, Message, Model, Reasoning, StreamOptions
+from pi_ai.types import JsonObject, Message, Model, StreamOptions
 
 __all__ = ("AzureOptions", "azure_url", "build_body", "build_headers", "deployment_name")
 
 _DEFAULT_VERSION = "v1"
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".ai.azure.com")
+_RESOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _ROOT_PATHS = ("", "/openai", "/openai/v1/responses")
 _NO_URL = (
     "Azure OpenAI base URL is required. Set AZURE_OPENAI_BASE_URL or AZURE_OPENAI_RESOURCE_NAME, "
@@ -39,7 +37,7 @@ _NO_URL = (
 )
 
 
-class AzureOptions(Struct, kw_only=True, frozen=True):
+class AzureOptions(SummaryOptions, kw_only=True, frozen=True):
     """Options that only `azure-openai-responses` has; they replace the neutral `reasoning`.
 
     `azure_base_url` or `azure_resource_name` says where the deployments are,
@@ -48,9 +46,6 @@ class AzureOptions(Struct, kw_only=True, frozen=True):
     AZURE_OPENAI_API_VERSION).
     """
 
-    reasoning_effort: Reasoning | None = None
-    reasoning_summary: ReasoningSummary | None = None
-    tool_choice: JsonValue = None
     azure_api_version: str | None = None
     azure_resource_name: str | None = None
     azure_base_url: str | None = None
@@ -62,6 +57,12 @@ def azure_url(model: Model, adapter: AzureOptions, env: Mapping[str, str]) -> st
     base = (adapter.azure_base_url or get_provider_env("AZURE_OPENAI_BASE_URL", env) or "").strip()
     resource = adapter.azure_resource_name or get_provider_env("AZURE_OPENAI_RESOURCE_NAME", env)
     if not base and resource:
+        if not _RESOURCE.fullmatch(resource):
+            raise ModelsError(
+                f"Invalid Azure OpenAI resource name: {resource!r}. It is the first part of the "
+                "resource's host; for a URL there is azureBaseUrl.",
+                code="model_validation",
+            )
         base = f"https://{resource}.openai.azure.com/openai/v1"
     base = base or model.base_url
     if not base:
@@ -105,15 +106,7 @@ def build_body(
 ) -> tuple[JsonObject, Mapping[str, str]]:
     """The body, and for each tool with a grammar the parameter that takes the text."""
     compat = ResponsesCompat(model)
-    if adapter is None:
-        wanted = neutral_wishes(model, messages, options)
-    else:
-        wanted = Wishes(
-            effort=adapter.reasoning_effort,
-            summary=adapter.reasoning_summary,
-            max_tokens=options.get("max_tokens"),
-            tool_choice=adapter.tool_choice,
-        )
+    wanted = resolve_wishes(model, messages, options, adapter)
     sent, tools, inputs = input_fields(model, messages, compat)
     require_messages(sent)
     body: JsonObject = {"model": deployment, "input": sent, "stream": True, "store": False}

@@ -11,8 +11,9 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from pi_ai.api._codex_errors import event_error, failed_error
+from pi_ai.api._records import read_record
 from pi_ai.api._responses_decoder import Decoder, Handler
-from pi_ai.api._responses_records import EventRecord, ResponseRecord
+from pi_ai.api._responses_records import EVENT_READER, EventRecord, ResponseRecord
 from pi_ai.builder import MessageBuilder
 from pi_ai.errors import ProviderError, ProviderProtocolError
 from pi_ai.events import AssistantEvent
@@ -24,7 +25,7 @@ _STATUSES = {"completed", "incomplete", "failed", "cancelled", "queued", "in_pro
 
 
 class CodexDecoder(Decoder):
-    """As `Decoder`. `started` is whether anything but an error has arrived.
+    """As `Decoder`. `started` is whether any event but an error has arrived.
 
     `transport` names what malformed records came over. With `starts`, the first record gives the
     `start` event.
@@ -55,6 +56,8 @@ class CodexDecoder(Decoder):
         if self.started:
             return super().feed(record)
         events = super().feed(record)
+        if not events and not _has_type(record):
+            return events
         self.started = True
         return [self._message.start(), *events] if self._starts else events
 
@@ -75,3 +78,11 @@ class CodexDecoder(Decoder):
     def _stop(self, response: ResponseRecord) -> None:
         known = response.status in _STATUSES
         super()._stop(response if known else replace(response, status=None))
+
+
+def _has_type(record: SseRecord) -> bool:
+    """Whether a record is an event; what is not is skipped, and begins no answer."""
+    try:
+        return read_record(EVENT_READER, EventRecord, record.data).type is not None
+    except ValueError:
+        return False

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from msgspec import Struct
 
+from pi_ai.api._openai_request import neutral_effort
 from pi_ai.api._options import require_messages
 from pi_ai.api._responses_compat import ResponsesCompat
 from pi_ai.api._responses_request import (
@@ -27,7 +29,6 @@ from pi_ai.ids import uuid7
 from pi_ai.json_text import sanitize_surrogates
 from pi_ai.provider import Call
 from pi_ai.subscription import CHATGPT_SUBSCRIPTION
-from pi_ai.thinking import clamp_thinking_level
 from pi_ai.transcript import (
     get_initial_system_message,
     get_system_message_text,
@@ -48,6 +49,7 @@ __all__ = (
 
 _DEFAULT_BASE_URL = "https://chatgpt.com/backend-api"
 _ZSTD_LEVEL = 3
+_ZSTD_MODULES = ("compression.zstd", "zstandard")  # of Python 3.14; of the extra [zstd]
 
 
 class CodexOptions(Struct, kw_only=True, frozen=True):
@@ -153,7 +155,7 @@ def build_body(
     """The body, and for each tool with a grammar the parameter that takes the text."""
     compat = ResponsesCompat(model)
     told = adapter or CodexOptions(
-        reasoning_effort=_neutral_effort(model, options), tool_choice=options.get("tool_choice")
+        reasoning_effort=neutral_effort(model, options), tool_choice=options.get("tool_choice")
     )
     sent, tools, inputs = input_fields(model, messages, compat, leading_text=False)
     require_messages(sent)
@@ -181,18 +183,11 @@ def build_body(
 
 
 def compress(body: bytes) -> bytes | None:
-    """`body` in zstd; None where the optional library for it is not installed."""
-    try:
-        zstandard = importlib.import_module("zstandard")  # the extra [zstd]
-    except ImportError:
-        return None
-    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
-
-
-def _neutral_effort(model: Model, options: StreamOptions) -> Reasoning | None:
-    level = options.get("reasoning")
-    clamped = clamp_thinking_level(model, level) if level else "off"
-    return None if clamped == "off" else clamped
+    """`body` in zstd; None where nothing that does that is installed."""
+    for name in _ZSTD_MODULES:
+        with suppress(ImportError):
+            return importlib.import_module(name).compress(body, _ZSTD_LEVEL)
+    return None
 
 
 def _instructions(messages: Sequence[Message], compat: ResponsesCompat) -> str:

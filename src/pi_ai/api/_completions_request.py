@@ -15,11 +15,9 @@ from pi_ai.api._completions_messages import build_messages
 from pi_ai.api._completions_reasoning import reasoning_fields, thinking_budget
 from pi_ai.api._completions_tools import declare_tool
 from pi_ai.api._grammar import resolve_grammar_inputs
+from pi_ai.api._openai_request import EffortOptions, Wishes, build_headers, resolve_wishes
 from pi_ai.api._options import require_messages
-from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
-from pi_ai.http.transport import merge_headers
-from pi_ai.identity import copilot_headers, identity_headers
-from pi_ai.thinking import clamp_thinking_level, resolve_sampling_params
+from pi_ai.thinking import resolve_sampling_params
 from pi_ai.transcript import (
     get_declared_tools,
     resolve_transcript,
@@ -32,7 +30,6 @@ from pi_ai.types import (
     JsonValue,
     Message,
     Model,
-    Reasoning,
     StreamOptions,
     Tool,
     ToolCall,
@@ -42,15 +39,12 @@ from pi_ai.types import (
 __all__ = ("CompletionsOptions", "CompletionsRequest", "build_request")
 
 
-class CompletionsOptions(Struct, kw_only=True, frozen=True):
+class CompletionsOptions(EffortOptions, kw_only=True, frozen=True):
     """Options that only `openai-completions` has; they replace the neutral `reasoning`.
 
     With them only what the caller names is limited: no output limit is sent by default.
     `tool_choice` is any value the server takes.
     """
-
-    reasoning_effort: Reasoning | None = None
-    tool_choice: JsonValue = None
 
 
 class CompletionsRequest(Struct, frozen=True):
@@ -62,14 +56,6 @@ class CompletionsRequest(Struct, frozen=True):
     headers: dict[str, str]
     body: JsonObject
     grammar_inputs: Mapping[str, str]
-
-
-class _Wanted(Struct, frozen=True):
-    """The caller's wishes, whichever way they were told."""
-
-    effort: Reasoning | None
-    max_tokens: int | None
-    tool_choice: JsonValue
 
 
 def build_request(
@@ -84,7 +70,7 @@ def build_request(
     retention: CacheRetention,
 ) -> CompletionsRequest:
     """Everything that is sent for one request, from the transcript and the options."""
-    wanted = _resolve(model, messages, options, adapter)
+    wanted = resolve_wishes(model, messages, options, adapter)
     transcript = resolve_transcript(messages, compat.system_in_place)
     in_place = "additions" if compat.tools_in_place else "none"
     tools, folded = resolve_transcript_tools(transcript, in_place)
@@ -113,20 +99,19 @@ def build_request(
         _mark_for_cache(body, long=retention == "long" and bool(compat.long_cache))
     sampling = resolve_sampling_params(model, wanted.effort, options.get("sampling_params"))
     body.update(sampling or {})
-    headers = _headers(
+    headers = build_headers(
         model,
         messages,
         options,
-        compat,
         api_key=api_key,
+        affinity=_affinity_headers(compat, session_id),
         extra=extra_headers,
-        session_id=session_id,
     )
     return CompletionsRequest(headers, body, inputs)
 
 
 def _thinking_fields(
-    model: Model, options: StreamOptions, compat: CompletionsCompat, wanted: _Wanted
+    model: Model, options: StreamOptions, compat: CompletionsCompat, wanted: Wishes
 ) -> JsonObject:
     budget = thinking_budget(
         model, wanted.effort, wanted.max_tokens, options.get("thinking_budgets")
@@ -147,28 +132,6 @@ def _routing_fields(compat: CompletionsCompat) -> JsonObject:
     if routing:
         fields["providerOptions"] = {"gateway": routing}
     return fields
-
-
-def _resolve(
-    model: Model,
-    messages: Sequence[Message],
-    options: StreamOptions,
-    adapter: CompletionsOptions | None,
-) -> _Wanted:
-    limit = options.get("max_tokens")
-    if adapter is not None:
-        return _Wanted(adapter.reasoning_effort, limit, adapter.tool_choice)
-    level = options.get("reasoning")
-    clamped = clamp_thinking_level(model, level) if level else "off"
-    return _Wanted(
-        None if clamped == "off" else clamped,
-        clamp_max_tokens(
-            model,
-            model.max_tokens if limit is None else limit,
-            estimate_context_tokens(messages).tokens,
-        ),
-        options.get("tool_choice"),
-    )
 
 
 def _cache_fields(
@@ -246,28 +209,14 @@ def _mark_text(message: JsonObject, marker: JsonObject) -> bool:
 # --- headers ----------------------------------------------------------------------------------
 
 
-def _headers(
-    model: Model,
-    messages: Sequence[Message],
-    options: StreamOptions,
-    compat: CompletionsCompat,
-    *,
-    api_key: str | None,
-    extra: Mapping[str, str | None],
-    session_id: str | None,
-) -> dict[str, str]:
-    own = {"Accept": "application/json", **identity_headers(model, options.get("identity"))}
-    if api_key:
-        own["Authorization"] = f"Bearer {api_key}"
-    affinity: dict[str, str] = {}
-    if session_id and compat.affinity_headers:
-        match compat.affinity_format:
-            case "openrouter":
-                names = ["x-session-id"]
-            case "openai-nosession":
-                names = ["x-client-request-id", "x-session-affinity"]
-            case _:
-                names = ["session_id", "x-client-request-id", "x-session-affinity"]
-        affinity = dict.fromkeys(names, session_id)
-    merged = merge_headers(own, model.headers, copilot_headers(model, messages), affinity, extra)
-    return {name: value for name, value in merged.items() if value is not None}
+def _affinity_headers(compat: CompletionsCompat, session_id: str | None) -> dict[str, str]:
+    if not session_id or not compat.affinity_headers:
+        return {}
+    match compat.affinity_format:
+        case "openrouter":
+            names = ["x-session-id"]
+        case "openai-nosession":
+            names = ["x-client-request-id", "x-session-affinity"]
+        case _:
+            names = ["session_id", "x-client-request-id", "x-session-affinity"]
+    return dict.fromkeys(names, session_id)

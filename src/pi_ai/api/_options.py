@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from pi_ai.auth.resolve import has_credential_header
@@ -35,12 +36,19 @@ def resolve_cache_retention(call: Call[Struct]) -> CacheRetention:
 
 
 def require_adapter_options(call: Call[Struct], kind: type[Struct]) -> None:
-    """Raise TypeError for the options of another wire format."""
-    if call.adapter is not None and not isinstance(call.adapter, kind):
+    """Raise TypeError for the options of another wire format, or with a value of a wrong type."""
+    adapter = call.adapter
+    if adapter is None:
+        return
+    if not isinstance(adapter, kind):
         raise TypeError(
             f"adapter: expected {kind.__name__} for {call.model.api}, "
-            f"found {type(call.adapter).__name__}"
+            f"found {type(adapter).__name__}"
         )
+    try:
+        msgspec.convert(msgspec.structs.asdict(adapter), type(adapter), strict=True)
+    except msgspec.ValidationError as error:
+        raise TypeError(f"adapter: {error}") from None
 
 
 def require_messages(sent: Sequence[JsonObject]) -> None:

@@ -7,50 +7,40 @@ https://platform.openai.com/docs/api-reference/responses/create.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from pi_ai.api._grammar import resolve_grammar_inputs
+from pi_ai.api._openai_request import SummaryOptions, Wishes, build_headers, resolve_wishes
 from pi_ai.api._options import require_messages
 from pi_ai.api._responses_compat import ResponsesCompat
 from pi_ai.api._responses_messages import InputSettings, build_input
 from pi_ai.api._responses_tools import declare_tool
-from pi_ai.estimate import clamp_max_tokens, estimate_context_tokens
-from pi_ai.http.transport import merge_headers
-from pi_ai.identity import copilot_headers, identity_headers
 from pi_ai.ids import short_hash
-from pi_ai.thinking import clamp_thinking_level, resolve_sampling_params
+from pi_ai.thinking import resolve_sampling_params
 from pi_ai.transcript import get_declared_tools, resolve_transcript, resolve_transcript_tools
 from pi_ai.types import (
     CacheRetention,
     JsonObject,
-    JsonValue,
     Message,
     Model,
-    Reasoning,
     StreamOptions,
 )
 
 __all__ = (
     "OPENAI_BASE_URL",
     "REASONING_CONTENT",
-    "ReasoningSummary",
     "ResponsesOptions",
     "ResponsesRequest",
-    "Wishes",
     "build_request",
     "cache_key",
     "effort_of",
     "header_session_id",
     "input_fields",
     "limit_fields",
-    "neutral_wishes",
     "reasoning_fields",
     "uses_chatgpt_login",
 )
-
-ReasoningSummary: TypeAlias = Literal["auto", "detailed", "concise"]
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 REASONING_CONTENT = "reasoning.encrypted_content"
@@ -67,7 +57,7 @@ _LOGIN_LACKS = (
 """Fields that api.openai.com refuses from a ChatGPT login."""
 
 
-class ResponsesOptions(Struct, kw_only=True, frozen=True):
+class ResponsesOptions(SummaryOptions, kw_only=True, frozen=True):
     """Options that only `openai-responses` has; they replace the neutral `reasoning`.
 
     With them only what the caller names is limited: no output limit is sent by default.
@@ -75,10 +65,7 @@ class ResponsesOptions(Struct, kw_only=True, frozen=True):
     changes the price.
     """
 
-    reasoning_effort: Reasoning | None = None
-    reasoning_summary: ReasoningSummary | None = None
     service_tier: str | None = None
-    tool_choice: JsonValue = None
 
 
 class ResponsesRequest(Struct, frozen=True):
@@ -93,15 +80,6 @@ class ResponsesRequest(Struct, frozen=True):
     effort: str | None
 
 
-class Wishes(Struct, frozen=True, kw_only=True):
-    """The caller's wishes, whichever way they were told."""
-
-    effort: Reasoning | None
-    summary: ReasoningSummary | None = None
-    max_tokens: int | None
-    tool_choice: JsonValue
-
-
 def build_request(
     model: Model,
     messages: Sequence[Message],
@@ -114,15 +92,7 @@ def build_request(
 ) -> ResponsesRequest:
     """Everything that is sent for one request, from the transcript and the options."""
     compat = ResponsesCompat(model)
-    if adapter is None:
-        wanted = neutral_wishes(model, messages, options)
-    else:
-        wanted = Wishes(
-            effort=adapter.reasoning_effort,
-            summary=adapter.reasoning_summary,
-            max_tokens=options.get("max_tokens"),
-            tool_choice=adapter.tool_choice,
-        )
+    wanted = resolve_wishes(model, messages, options, adapter)
     login = uses_chatgpt_login(model, api_key)
     effort = None
     if compat.effort_in_place and wanted.effort and not login:
@@ -145,37 +115,20 @@ def build_request(
             body.pop(name, None)
     sampling = resolve_sampling_params(model, wanted.effort, options.get("sampling_params"))
     body.update(sampling or {})
-    headers = _headers(
+    headers = build_headers(
         model,
         messages,
         options,
-        compat,
         api_key=api_key,
+        affinity=_affinity_headers(compat, session_id),
         extra=extra_headers,
-        session_id=session_id,
     )
     return ResponsesRequest(headers, body, inputs, effort)
 
 
-def neutral_wishes(model: Model, messages: Sequence[Message], options: StreamOptions) -> Wishes:
-    """What the neutral options say."""
-    limit = options.get("max_tokens")
-    level = options.get("reasoning")
-    clamped = clamp_thinking_level(model, level) if level else "off"
-    return Wishes(
-        effort=None if clamped == "off" else clamped,
-        max_tokens=clamp_max_tokens(
-            model,
-            model.max_tokens if limit is None else limit,
-            estimate_context_tokens(messages).tokens,
-        ),
-        tool_choice=options.get("tool_choice"),
-    )
-
-
 def uses_chatgpt_login(model: Model, api_key: str | None) -> bool:
     """Whether the key is an access token of "Sign in with ChatGPT"."""
-    official = model.provider == "openai" and model.base_url == OPENAI_BASE_URL
+    official = model.provider == "openai" and model.base_url in (OPENAI_BASE_URL, "")
     return official and api_key is not None and not api_key.startswith("sk-")
 
 
@@ -256,31 +209,14 @@ def _retention_fields(compat: ResponsesCompat, retention: CacheRetention) -> Jso
     return {"prompt_cache_options": {"ttl": "30m"}} if long else {}
 
 
-# --- headers ----------------------------------------------------------------------------------
-
-
-def _headers(
-    model: Model,
-    messages: Sequence[Message],
-    options: StreamOptions,
-    compat: ResponsesCompat,
-    *,
-    api_key: str | None,
-    extra: Mapping[str, str | None],
-    session_id: str | None,
-) -> dict[str, str]:
-    own = {"Accept": "application/json", **identity_headers(model, options.get("identity"))}
-    if api_key:
-        own["Authorization"] = f"Bearer {api_key}"
-    affinity: dict[str, str] = {}
-    if session_id:
-        match compat.affinity_format:
-            case "openrouter":
-                names = ["x-session-id"]
-            case "openai-nosession":
-                names = ["x-client-request-id"]
-            case _:
-                names = ["session-id", "x-client-request-id"]
-        affinity = dict.fromkeys(names, header_session_id(session_id))
-    merged = merge_headers(own, model.headers, copilot_headers(model, messages), affinity, extra)
-    return {name: value for name, value in merged.items() if value is not None}
+def _affinity_headers(compat: ResponsesCompat, session_id: str | None) -> dict[str, str]:
+    if not session_id:
+        return {}
+    match compat.affinity_format:
+        case "openrouter":
+            names = ["x-session-id"]
+        case "openai-nosession":
+            names = ["x-client-request-id"]
+        case _:
+            names = ["session-id", "x-client-request-id"]
+    return dict.fromkeys(names, header_session_id(session_id))

@@ -30,6 +30,7 @@ from pi_ai.auth.types import (
     Credential,
     CredentialInfo,
     CredentialType,
+    GetDeviceId,
     LoginInteraction,
     LoginOptions,
     OAuthCredential,
@@ -61,6 +62,8 @@ class Credentials:
         clock_ms: Callable[[], float] = now_ms,
     ) -> None:
         """For `Models`. `clock_ms` is the time in milliseconds since 1970."""
+        self.get_device_id: GetDeviceId | None = None
+        """What logins tell that need an id of the installation, unless their options say."""
         self._keys = keys
         self._find_provider = find_provider
         self._refresher = TokenRefresher(keys, clock_ms)
@@ -283,6 +286,9 @@ class Credentials:
             raise ModelsError(f"Unknown provider: {provider_id}", code="provider")
         handler = load_oauth(provider) if type == "oauth" else None
         if isinstance(handler, OAuthProvider):
+            await self.list()  # a broken store is told before the user logs in
+            if options.get_device_id is None:
+                options = replace(options, get_device_id=self.get_device_id)
             made: Credential = await handler.login(interaction, options)
         elif type == "api_key" and not is_oauth_only(provider):
             made = await _ask_for_key(provider, interaction)

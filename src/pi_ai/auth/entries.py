@@ -108,7 +108,8 @@ def decode_credential(provider_id: str, text: bytes | None) -> Credential | None
                 return UnknownCredential(kind if isinstance(kind, str) else "", extra=entry)
     except (TypeError, ValueError) as error:
         raise AuthStorageError(
-            f'Invalid auth.json credential for provider "{provider_id}": {error}'
+            f'Invalid auth.json credential for provider "{provider_id}": {error}. '
+            "Correct the entry, or log out to remove it."
         ) from None
 
 

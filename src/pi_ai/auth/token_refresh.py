@@ -24,6 +24,13 @@ _log = logging.getLogger("pi_ai")
 
 _MARGIN_MS = 300_000
 _REFRESH_SECONDS = 15.0
+_DEAD_CODES = {
+    "invalid_grant",
+    "refresh_token_expired",
+    "refresh_token_invalidated",
+    "refresh_token_reused",
+}
+"""What servers say of a refresh token that will never work again: RFC 6749, 5.2; OpenAI's words."""
 
 
 def needs_refresh(
@@ -189,6 +196,8 @@ class _Refresh:
             if isinstance(stored, OAuthCredential) and stored.refresh != failed.spent.refresh:
                 return stored
         text = f"OAuth refresh failed for {self._provider_id}: {error}"
+        if isinstance(error, OAuthError) and error.code in _DEAD_CODES:
+            text = f"{text.rstrip('.')}. Log in again."
         if _is_passing(error) and self._now_ms() < failed.spent.expires:
             _log.warning("%s; the old token is still valid", text)
             return failed.spent

@@ -26,6 +26,7 @@ __all__ = (
     "CredentialInfo",
     "CredentialType",
     "DeviceCodeEvent",
+    "GetDeviceId",
     "InfoEvent",
     "InfoLink",
     "LoginEvent",
@@ -294,18 +295,20 @@ class LoginInteraction(Protocol):
 
 
 LoginMethod: TypeAlias = Literal["browser", "copy_code", "device_code"]
+GetDeviceId: TypeAlias = Callable[[], str | Awaitable[str]]
+"""Gives the stable UUID of the installation."""
 
 
 class LoginOptions(Struct, frozen=True, kw_only=True):
     """What a login is told beforehand.
 
     `method` answers the question for one. `agent_name` is how the provider is told of the program.
-    `get_device_id` gives the stable UUID of the installation, for logins that need it.
+    `get_device_id` is for logins that need it; without it `Credentials.get_device_id` is asked.
     """
 
     method: LoginMethod | None = None
     agent_name: str | None = None
-    get_device_id: Callable[[], str | Awaitable[str]] | None = None
+    get_device_id: GetDeviceId | None = None
 
 
 # --- who knows the tokens of a provider -------------------------------------------------------

@@ -21,7 +21,7 @@ import aiohttp
 
 from pi_ai.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError
 from pi_ai.http.transport import HttpRequest, SocketRequest
-from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket
+from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket, refuse_redirects
 
 __all__ = ("AiohttpResponse", "AiohttpTransport")
 
@@ -106,6 +106,7 @@ class _Pool:
             skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
             max_line_size=_HEADER_LINE_BYTES,
             max_field_size=_HEADER_LINE_BYTES,
+            trace_configs=[refuse_redirects()],
         )
         self.sockets = SocketPool(self._connect)
         self._forget = forget

@@ -19,7 +19,7 @@ from pi_ai.errors import (
 )
 from pi_ai.http.transport import SocketRequest
 
-__all__ = ("AiohttpSocket", "SocketPool", "open_socket")
+__all__ = ("AiohttpSocket", "SocketPool", "open_socket", "refuse_redirects")
 
 _DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 _NORMAL = 1000
@@ -40,6 +40,7 @@ class AiohttpSocket:
         self.notes: object = None
         self.reused = False
         self._raw = raw
+        self._watch = _IdleWatch(raw)
 
     def __repr__(self) -> str:
         return f"<AiohttpSocket, {'closed' if self._raw.closed else 'open'}>"
@@ -53,11 +54,11 @@ class AiohttpSocket:
 
     async def receive(self, idle_timeout_ms: float | None) -> bytes:
         """The next frame, of text in UTF-8 or of bytes."""
+        self._watch.begin(idle_timeout_ms)
         try:
-            message = await self._raw.receive(idle_timeout_ms / 1000 if idle_timeout_ms else None)
-        except TimeoutError as error:
-            text = f"WebSocket idle timeout after {idle_timeout_ms:g}ms"
-            raise ProviderTimeoutError(text, retryable=True) from error
+            message = await self._raw.receive()
+        finally:
+            self._watch.end()
         match message.type:
             case aiohttp.WSMsgType.TEXT:
                 return message.data.encode()
@@ -67,6 +68,9 @@ class AiohttpSocket:
                 raise _closed(message.data, message.extra or "")
             case aiohttp.WSMsgType.ERROR:
                 raise _failed(message.data)
+            case _ if self._watch.closing is not None:
+                text = f"WebSocket idle timeout after {idle_timeout_ms:g}ms"
+                raise ProviderTimeoutError(text, retryable=True)
             case _:
                 raise _closed(_NO_CLOSE_FRAME, "")
 
@@ -85,13 +89,63 @@ class AiohttpSocket:
 
     async def close(self, reason: str) -> None:
         """Say goodbye with a reason; gives up on a server that does not answer."""
+        self._watch.stop()
+        if self._watch.closing is not None:
+            await self._watch.closing
         await self._raw.close(code=_NORMAL, message=reason.encode())
+
+
+class _IdleWatch:
+    """Closes a connection whose frame somebody waits for in vain.
+
+    One timer that looks when the time may be up: a timer per frame costs more than the frame does.
+    """
+
+    def __init__(self, raw: aiohttp.ClientWebSocketResponse) -> None:
+        self.closing: asyncio.Task[bool] | None = None
+        self._raw = raw
+        self._loop = asyncio.get_running_loop()
+        self._limit_ms: float | None = None
+        self._since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, limit_ms: float | None) -> None:
+        """A wait begins, which may take this long; None or 0: for ever."""
+        self._since = self._loop.time()
+        if limit_ms != self._limit_ms:
+            self.stop()
+            self._limit_ms = limit_ms
+        if limit_ms and self._timer is None:
+            self._timer = self._loop.call_at(self._since + limit_ms / 1000, self._look)
+
+    def end(self) -> None:
+        """The wait is over."""
+        self._since = None
+
+    def stop(self) -> None:
+        """Look no more, until the next wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._since is None or not self._limit_ms:
+            return
+        due = self._since + self._limit_ms / 1000
+        if self._loop.time() >= due:
+            self.closing = self._loop.create_task(self._raw.close(code=_NORMAL, message=b"done"))
+        else:
+            self._timer = self._loop.call_at(due, self._look)
 
 
 async def open_socket(
     session: aiohttp.ClientSession, request: SocketRequest, proxy: str | None
 ) -> AiohttpSocket:
-    """A WebSocket that has been opened; frames may be of any size."""
+    """A WebSocket that has been opened; frames may be of any size.
+
+    `session` must have been made with `refuse_redirects`.
+    """
     limit = request.connect_timeout_ms
     try:
         async with asyncio.timeout(limit / 1000 if limit else None):
@@ -116,6 +170,26 @@ async def open_socket(
     except (aiohttp.ClientError, OSError) as error:
         raise _failed(error) from error
     return AiohttpSocket(raw)
+
+
+def refuse_redirects() -> aiohttp.TraceConfig:
+    """What makes a session fail a handshake that is sent elsewhere.
+
+    aiohttp has no option for it: it would follow, and take the key to the other host.
+    """
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_refuse_redirect)
+    return trace
+
+
+async def _refuse_redirect(
+    _session: aiohttp.ClientSession,
+    _context: object,
+    redirect: aiohttp.TraceRequestRedirectParams,
+) -> None:
+    answer = redirect.response
+    answer.close()
+    raise aiohttp.WSServerHandshakeError(answer.request_info, (), status=answer.status)
 
 
 def _failed(error: BaseException) -> ProviderConnectionError:

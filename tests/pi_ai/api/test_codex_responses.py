@@ -213,25 +213,26 @@ def test_the_url_is_completed(base: str, url: str) -> None:
     assert socket_url(url) == url.replace("https:", "wss:")
 
 
-def test_a_body_is_compressed_where_the_library_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["compression.zstd", "zstandard"])
+def test_a_body_is_compressed_where_that_can_be_done(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     levels: list[int] = []
 
-    class Compressor:
-        def __init__(self, level: int) -> None:
-            levels.append(level)
+    def reverse(body: bytes, level: int) -> bytes:
+        levels.append(level)
+        return body[::-1]
 
-        def compress(self, body: bytes) -> bytes:
-            return body[::-1]
-
-    monkeypatch.setitem(sys.modules, "zstandard", SimpleNamespace(ZstdCompressor=Compressor))
+    for each in ("compression.zstd", "zstandard"):
+        monkeypatch.setitem(sys.modules, each, None)
+    request = exchange().request
+    assert "content-encoding" not in request.headers
+    assert json.loads(request.body)["model"] == "gpt-5.5"
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(compress=reverse))
     request = exchange().request
     assert request.headers["content-encoding"] == "zstd"
     assert json.loads(request.body[::-1])["model"] == "gpt-5.5"
     assert levels == [3]
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    request = exchange().request
-    assert "content-encoding" not in request.headers
-    assert json.loads(request.body)["model"] == "gpt-5.5"
 
 
 # --- refusals -----------------------------------------------------------------------------------

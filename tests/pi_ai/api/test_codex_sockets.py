@@ -304,11 +304,37 @@ def test_responses_check_37_a_refused_handshake_falls_back_to_http() -> None:
     assert len(converse(hello, talk, refuse=403).posts) == 3
 
 
+def test_a_handshake_that_is_sent_elsewhere_falls_back_to_the_same_server() -> None:
+    async def talk(client: Client, _server: SocketServer) -> None:
+        message = await client.ask()
+        assert message.text == "over http"
+        assert diagnostic(message)["error"]["message"] == (
+            "WebSocket error: the server refused the connection with status 307"
+        )
+        assert TOKEN not in repr(message)
+
+    async def run() -> int:
+        models = Models()
+        async with SocketServer(hello) as thief:
+            location = f"{thief.url}/elsewhere"
+            async with SocketServer(hello, answer=SSE, refuse=307, location=location) as server:
+                await talk(Client(models, server), server)
+                await models.aclose()
+            return thief.seen
+
+    assert asyncio.run(run()) == 0
+
+
 async def close_1009(peer: Peer, _frame: Any) -> None:
     await peer.close(1009)
 
 
 async def cut(peer: Peer, _frame: Any) -> None:
+    peer.cut()
+
+
+async def mumble_and_cut(peer: Peer, _frame: Any) -> None:
+    await peer.send({"no": "type"})
     peer.cut()
 
 
@@ -334,6 +360,12 @@ async def silence(_peer: Peer, _frame: Any) -> None:
             {},
             {"name": "WebSocketCloseError", "message": "WebSocket closed 1006", "code": 1006},
             id="cut",
+        ),
+        pytest.param(
+            mumble_and_cut,
+            {},
+            {"name": "WebSocketCloseError", "message": "WebSocket closed 1006", "code": 1006},
+            id="cut behind a frame that is no event",
         ),
         pytest.param(
             silence,
@@ -422,6 +454,7 @@ def test_responses_check_38_a_connection_closed_mid_answer_is_an_error() -> None
         ([{"type": "error", "message": "m"}], "Codex error: m", False),
         ([OPEN, {"type": "response.failed", "response": {}}], "Codex response failed", True),
         ([{"type": "codex.rate_limits"}, {"type": "error", "code": "c"}], "Codex error: c", True),
+        ([{"type": 7}, {"no": "type"}, {"type": "error", "code": "c"}], "Codex error: c", False),
     ],
 )
 def test_what_the_server_reports_is_no_reason_to_fall_back(

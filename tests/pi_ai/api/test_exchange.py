@@ -431,6 +431,27 @@ def test_options_of_another_format_are_refused(model: Model, adapter: Any, text:
     assert got.requests == []
 
 
+WRONG: Any = {"thinking_budget_tokens": "2048"}
+MISSPELT: Any = {"reasoning_effort": "hihg"}
+
+
+@pytest.mark.parametrize(
+    ("model", "adapter", "text"),
+    [
+        (C, AnthropicOptions(**WRONG), "got `str` - at `$.thinking_budget"),
+        (M, CompletionsOptions(**MISSPELT), "'hihg' - at `$.reasoning_effort`"),
+    ],
+    ids=["anthropic", "completions"],
+)
+def test_options_with_a_value_of_a_wrong_type_are_refused(
+    model: Model, adapter: Any, text: str
+) -> None:
+    got = exchange(model, adapter=adapter)
+    assert (got.message.error_message or "").startswith("adapter: ")
+    assert text in (got.message.error_message or "")
+    assert got.requests == []
+
+
 @pytest.mark.parametrize("own", [None, "Bearer x"], ids=["no-header", "header"])
 @BOTH
 def test_providers_check_27_an_adapter_asked_without_credentials_says_so(

@@ -177,9 +177,10 @@ def post(asked: Any, context: Context = HI, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("key", ["eyJx", "sk-test"])
-def test_responses_check_08_a_chatgpt_login_gets_fewer_fields(key: str) -> None:
+@pytest.mark.parametrize("base_url", ["https://api.openai.com/v1", ""])  # "" is the same place
+def test_responses_check_08_a_chatgpt_login_gets_fewer_fields(key: str, base_url: str) -> None:
     _, body, _ = post(
-        model(base_url="https://api.openai.com/v1", compat={"supportsMidConvoEffort": True}),
+        model(base_url=base_url, compat={"supportsMidConvoEffort": True}),
         api_key=key,
         adapter=ResponsesOptions(service_tier="flex", reasoning_effort="low"),
         max_tokens=100,
@@ -346,6 +347,14 @@ def test_an_azure_that_is_nowhere_is_an_error(base: str, text: str) -> None:
     got = exchange(replace(A, base_url=base))
     assert list(got.requests) == []
     assert got.message.error_message == text
+
+
+@pytest.mark.parametrize("name", ["https://r.openai.azure.com", "elsewhere.test/x?", "-r", "r r"])
+def test_an_azure_resource_that_is_no_name_is_an_error(name: str) -> None:
+    got = exchange(replace(A, base_url=""), adapter=AzureOptions(azure_resource_name=name))
+    assert list(got.requests) == []
+    told = got.message.error_message or ""
+    assert told.startswith(f"Invalid Azure OpenAI resource name: {name!r}. It is the first part")
 
 
 def test_an_azure_body() -> None:

@@ -258,13 +258,17 @@ def test_a_broken_store_is_an_error_that_an_explicit_key_passes_by(
     assert error is not None
     assert error.startswith("Credential store read failed for own: ")
     assert sent(models, api_key="option") == "Bearer option"
-    for call in (
-        models.credentials.login("own", "api_key", Answers("k")),
-        models.credentials.login("own", "oauth", Answers("k")),
-    ):
-        with pytest.raises(ModelsError, match="Credential store modify failed for own: "):
-            asyncio.run(call)
+    user = Answers("k", "k")
+    for kind in ("api_key", "oauth"):
+        with pytest.raises(ModelsError, match=r"Credential store (modify|read) failed") as raised:
+            asyncio.run(models.credentials.login("own", kind, user))
+        assert raised.value.code == "auth"
+    assert len(user.asked) == (2 if '"own"' in text else 1)  # no login into a broken file
     assert path.read_text() == text
+    if '"own"' in text:
+        assert str(raised.value).endswith("Correct the entry, or log out to remove it.")
+        asyncio.run(models.credentials.logout("own"))
+        asyncio.run(models.credentials.login("own", "oauth", Answers("k")))
 
 
 # --- logging in and out -----------------------------------------------------------------------

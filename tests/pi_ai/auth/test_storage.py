@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import runpy
 import stat
 import time
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ from pi_ai.auth.types import (
 from pi_ai.dirlock import directory_lock
 from pi_ai.errors import AuthStorageError, LockHeldError
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 KEY = ApiKeyCredential("sk-1")
 TOKENS = OAuthCredential("A", "R", 1795371006932)
 
@@ -244,8 +246,28 @@ def test_a_credential_of_unknown_type_is_told_and_kept(
 # --- stores alike -----------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["file", "memory"])
-def any_store(request: pytest.FixtureRequest, path: Path) -> CredentialStore:
+class Keyring:
+    """The functions of the package `keyring`, over a dict."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, name: str) -> str | None:
+        return self.kept.get((service, name))
+
+    def set_password(self, service: str, name: str, password: str) -> None:
+        self.kept[service, name] = password
+
+    def delete_password(self, service: str, name: str) -> None:
+        del self.kept[service, name]
+
+
+@pytest.fixture(params=["file", "memory", "keyring"])
+def any_store(request: pytest.FixtureRequest, path: Path, tmp_path: Path) -> CredentialStore:
+    if request.param == "keyring":
+        example = runpy.run_path(str(EXAMPLES / "credentials_in_keyring.py"))
+        example["KeyringStore"].list.__globals__["PROVIDERS"] = ("a", "b")
+        return example["KeyringStore"](Keyring(), tmp_path / "keyring")
     return FileCredentialStore(path) if request.param == "file" else MemoryCredentialStore()
 
 
@@ -337,6 +359,28 @@ def test_a_signal_ends_the_waiting_and_nothing_is_run(any_store: CredentialStore
         with pytest.raises(AbortError):
             await any_store.modify("a", pytest.fail, controller.signal)
         assert await any_store.read("a") == KEY
+
+    asyncio.run(main())
+
+
+def test_a_logout_waits_for_a_change_and_wins(any_store: CredentialStore) -> None:
+    async def main() -> None:
+        began, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: Credential | None) -> Credential:
+            began.set()
+            await go_on.wait()
+            return KEY
+
+        changing = asyncio.create_task(any_store.modify("a", slow))
+        await began.wait()
+        leaving = asyncio.create_task(any_store.delete("a"))
+        await asyncio.sleep(0.02)
+        assert not leaving.done()
+        go_on.set()
+        assert await changing == KEY
+        await leaving
+        assert await any_store.read("a") is None
 
     asyncio.run(main())
 
@@ -495,7 +539,7 @@ def test_reading_makes_no_file(path: Path, store: FileCredentialStore) -> None:
     assert not path.exists()
 
 
-def test_a_file_that_others_can_read_is_used_with_a_warning(
+def test_auth_check_33_a_file_that_others_can_read_is_used_with_a_warning(
     path: Path, store: FileCredentialStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(store, "a", KEY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import os
@@ -254,6 +255,8 @@ def test_auth_check_43_a_refresh_that_hangs_ends_and_frees_the_lock(path: Path) 
         with pytest.raises(ModelsError) as raised:
             await refresher.fresh("own", ServerTokens(world.server.url), stored)
         assert str(raised.value) == "OAuth refresh failed for own: no answer within 0.2 s"
+        parameters = inspect.signature(TokenRefresher).parameters
+        assert parameters["refresh_seconds"].default == 15
         assert raised.value.code == "oauth"
         assert not world.lock.exists()
         assert world.entry["access"] == "A0"
@@ -318,9 +321,35 @@ def test_a_lasting_failure_is_an_error_and_the_credential_stays(path: Path, answ
     live(path, test, in_ms=4 * MINUTE)
 
 
-def test_auth_check_46_a_spent_token_gives_way_to_a_newer_one(path: Path) -> None:
+SPENT: list[tuple[int, Any]] = [
+    (400, {"error": "invalid_grant", "error_description": "spent"}),
+    *(
+        (401, {"error": {"code": f"refresh_token_{how}", "message": "Please sign in again."}})
+        for how in ("reused", "expired", "invalidated")
+    ),
+]
+
+
+@pytest.mark.parametrize("answer", SPENT, ids=str)
+def test_a_login_that_is_over_says_so_and_stays(path: Path, answer: Any) -> None:
     async def test(world: World) -> None:
-        world.server.granted = 1  # somebody else has refreshed, and stores it only now
+        before = path.read_bytes()
+        world.server.answers = [answer]
+        with pytest.raises(ModelsError, match=r"^OAuth refresh failed for own: ") as raised:
+            await world.key()
+        assert str(raised.value).endswith(
+            (": spent. Log in again.", "sign in again. Log in again.")
+        )
+        assert raised.value.code == "oauth"
+        assert path.read_bytes() == before  # another process may be about to store a newer one
+
+    live(path, test)
+
+
+@pytest.mark.parametrize("answer", SPENT, ids=str)
+def test_auth_check_46_a_spent_token_gives_way_to_a_newer_one(path: Path, answer: Any) -> None:
+    async def test(world: World) -> None:
+        world.server.answers = [answer]  # somebody else has refreshed, and stores it only now
         world.server.hold = asyncio.Event()
         asking = asyncio.create_task(world.key())
         await world.server.asked.wait()
@@ -420,21 +449,23 @@ for _ in range(count):
 
 async def start(path: Path, url: str, count: int) -> asyncio.subprocess.Process:
     """`count` processes that ask for the key of the login at the same time."""
+    return await run_script(SCRIPT, str(path), url, str(count))
+
+
+async def run_script(script: str, *arguments: str) -> asyncio.subprocess.Process:
     tests = Path(__file__).resolve().parents[2]
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        SCRIPT,
-        str(path),
-        url,
-        str(count),
+        script,
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])},
         start_new_session=True,
     )
 
 
-def test_fifty_processes_make_one_refresh(path: Path) -> None:
+def test_auth_check_33_fifty_processes_make_one_refresh(path: Path) -> None:
     async def test(world: World) -> None:
         process = await start(path, world.server.url, 50)
         printed, _ = await process.communicate()
@@ -447,7 +478,9 @@ def test_fifty_processes_make_one_refresh(path: Path) -> None:
     live(path, test)
 
 
-def test_a_process_killed_during_its_refresh_leaves_a_file_that_works(path: Path) -> None:
+def test_auth_check_33_a_process_killed_during_its_refresh_leaves_a_file_that_works(
+    path: Path,
+) -> None:
     """The token that was spent is lost with the process; what was stored before is not."""
 
     async def test(world: World) -> None:
@@ -463,9 +496,51 @@ def test_a_process_killed_during_its_refresh_leaves_a_file_that_works(path: Path
         dead = world.lock.stat().st_mtime - 31
         os.utime(world.lock, (dead, dead))
         world.server.granted = 1  # the server had taken the old token back
-        with pytest.raises(ModelsError, match=r"OAuth refresh failed for own: .*invalid_grant"):
+        with pytest.raises(ModelsError, match=r": .*invalid_grant.* Log in again\.$"):
             await world.key()
-        assert world.entry["refresh"] == "R0"
+        assert path.read_bytes() == before
+        assert not world.lock.exists()
+
+    live(path, test)
+
+
+POLITE = """
+import asyncio, signal, sys
+import pi_ai.http.client
+from pi_ai import Models, ProviderSpec
+from pi_ai.auth.storage import FileCredentialStore
+from support.token_server import ServerTokens
+
+async def main():
+    path, url = sys.argv[1:]
+    spec = ProviderSpec("own", oauth=ServerTokens(url))
+    models = Models([spec], credentials=FileCredentialStore(path))
+    asking = asyncio.create_task(models.credentials.get("own"))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asking.cancel)
+    try:
+        await asking
+    except asyncio.CancelledError:
+        print("terminated", flush=True)
+    await models.credentials.settled()
+
+asyncio.run(main())
+"""
+
+
+def test_auth_check_33_a_program_that_is_terminated_stores_the_token_it_waits_for(
+    path: Path,
+) -> None:
+    async def test(world: World) -> None:
+        world.server.hold = asyncio.Event()
+        process = await run_script(POLITE, str(path), world.server.url)
+        await world.server.asked.wait()
+        process.terminate()
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"terminated\n"
+        assert world.entry["access"] == "A0"
+        world.server.hold.set()
+        assert await process.wait() == 0
+        assert (world.entry["access"], world.entry["refresh"]) == ("A1", "R1")
         assert not world.lock.exists()
 
     live(path, test)

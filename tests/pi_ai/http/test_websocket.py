@@ -7,11 +7,17 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
-from pi_ai.errors import ProviderConnectionError, ProviderError, WebSocketClosedError
+from pi_ai.errors import (
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    WebSocketClosedError,
+)
 from pi_ai.http.client import AiohttpTransport
 from pi_ai.http.transport import SocketRequest, SocketTransport
-from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket
+from pi_ai.http.websocket import AiohttpSocket, SocketPool, open_socket, refuse_redirects
 from support.sockets import Peer, SocketServer
 
 
@@ -30,11 +36,17 @@ async def one_turn(pool: SocketPool, request: SocketRequest) -> None:
         assert await socket.receive(5000) == b"1"
 
 
+async def wait_in_vain(pool: SocketPool, request: SocketRequest) -> None:
+    async with pool.lease(request) as socket:
+        await socket.send("0")
+        await socket.receive(20)
+
+
 class Pool:
     """A pool with limits of its own, beside its client session."""
 
     def __init__(self, **limits: float) -> None:
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(trace_configs=[refuse_redirects()])
         self.pool = SocketPool(self._connect, **limits)
 
     async def _connect(self, request: SocketRequest) -> AiohttpSocket:
@@ -152,6 +164,27 @@ def test_the_transport_offers_sockets_and_closes_them() -> None:
     AiohttpTransport().forget_sockets("s")  # where no loop runs there is nothing to close
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_handshake_that_is_sent_elsewhere_takes_its_credentials_nowhere(status: int) -> None:
+    async def run() -> int:
+        transport = AiohttpTransport()
+        async with SocketServer(echo) as thief:
+            location = f"{thief.url.replace('127.0.0.1', 'localhost')}/elsewhere"
+            async with SocketServer(echo, refuse=status, location=location) as server:
+                headers = {"Authorization": "Bearer sekrit", "chatgpt-account-id": "acc"}
+                request = replace(asked(server, "s"), headers=headers)
+                with pytest.raises(ProviderConnectionError, match=f"status {status}") as raised:
+                    async with transport.connect(request):
+                        pass
+                assert raised.value.status == status
+                assert raised.value.__cause__ is None  # it would hold the headers
+                assert server.refused == 1
+                await transport.aclose()
+            return thief.seen
+
+    assert asyncio.run(run()) == 0
+
+
 def test_what_cannot_be_opened_says_why() -> None:
     async def run() -> None:
         transport = AiohttpTransport()
@@ -168,6 +201,67 @@ def test_what_cannot_be_opened_says_why() -> None:
             await transport.aclose()
 
     asyncio.run(run())
+
+
+def test_the_wait_for_a_frame_is_limited_and_not_the_whole_answer() -> None:
+    async def say(peer: Peer, frame: Any) -> None:
+        for _ in range(frame):
+            await asyncio.sleep(0.03)
+            await peer.send("x")
+
+    async def run() -> None:
+        async with SocketServer(say) as server, Pool() as pool:
+            async with pool.lease(asked(server, "s")) as socket:
+                await socket.send("6")
+                for _ in range(6):  # twice the limit in all
+                    assert await socket.receive(90) == b'"x"'
+            with pytest.raises(ProviderTimeoutError) as raised:
+                await wait_in_vain(pool, asked(server, "s"))  # shorter than the limit before
+            assert str(raised.value) == "WebSocket idle timeout after 20ms"
+            assert raised.value.retryable
+            await server.all_closed()
+            assert repr(pool) == "<SocketPool of 0 connections>"
+
+    asyncio.run(run())
+
+
+def test_a_server_that_hangs_is_not_waited_for() -> None:
+    async def say(peer: Peer, _frame: Any) -> None:
+        await asyncio.sleep(0.5)  # hears no goodbye either
+
+    async def run() -> float:
+        async with SocketServer(say) as server, Pool() as pool:
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(ProviderTimeoutError):
+                await wait_in_vain(pool, asked(server))
+            return asyncio.get_running_loop().time() - started
+
+    assert asyncio.run(run()) < 0.3
+
+
+def test_frames_cost_no_timer_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def say(peer: Peer, frame: Any) -> None:
+        await peer.send(*range(frame))
+
+    async def run() -> int:
+        timers: list[float] = []
+        async with SocketServer(say) as server, Pool() as pool:
+            async with pool.lease(asked(server)) as socket:
+                await socket.send("200")
+                loop = asyncio.get_running_loop()
+                real = loop.call_at
+
+                def counted(when: float, *rest: Any, **more: Any) -> Any:
+                    if when > loop.time() + 10:
+                        timers.append(when)
+                    return real(when, *rest, **more)
+
+                monkeypatch.setattr(loop, "call_at", counted)
+                for number in range(200):
+                    assert await socket.receive(60_000) == str(number).encode()
+        return len(timers)
+
+    assert asyncio.run(run()) == 1
 
 
 def test_how_a_server_closes_is_told() -> None:

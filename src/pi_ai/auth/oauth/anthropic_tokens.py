@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pi_ai.abort import AbortSignal, abort_scope
-from pi_ai.auth.oauth.token_endpoint import (
-    TokenAnswer,
-    TokenEndpoint,
-    read_expires_in,
-    read_token,
-)
-from pi_ai.auth.types import ModelAuth, OAuthCredential
+from pi_ai.auth.oauth.token_endpoint import EndpointTokens, TokenAnswer, read_grant
+from pi_ai.auth.types import OAuthCredential
 from pi_ai.errors import OAuthError
-from pi_ai.http.transport import Transport
-from pi_ai.types import now_ms
 
 __all__ = ("CLIENT_ID", "TOKEN_URL", "AnthropicTokens", "describe_failure")
 
@@ -23,22 +14,13 @@ TOKEN_URL = "https://platform.claude.com/v1/oauth/token"
 _MARGIN_MS = 300_000
 
 
-class AnthropicTokens:
+class AnthropicTokens(EndpointTokens):
     """Refreshes the tokens of a login and sends them; see `OAuthHandler`."""
 
     id = "anthropic"
     name = "Anthropic (Claude Pro/Max)"
     is_subscription = True
-
-    def __init__(
-        self,
-        *,
-        token_url: str = TOKEN_URL,
-        transport: Transport | None = None,
-        clock_ms: Callable[[], float] = now_ms,
-    ) -> None:
-        self._endpoint = TokenEndpoint(token_url, transport)
-        self._clock_ms = clock_ms
+    default_url = TOKEN_URL
 
     async def refresh(
         self, credential: OAuthCredential, signal: AbortSignal | None = None
@@ -68,22 +50,8 @@ class AnthropicTokens:
 
         Raises `OAuthError`, whose text begins with `failed`.
         """
-        access, expires_in = read_token(answer, "access_token"), read_expires_in(answer)
-        refresh = read_token(answer, "refresh_token") or refresh
-        if access is None or expires_in is None or refresh is None:
-            names = {
-                "access_token": access,
-                "refresh_token": refresh,
-                "expires_in": expires_in,
-            }
-            missing = ", ".join(name for name, value in names.items() if value is None)
-            raise OAuthError(f"{failed}response missing fields: {missing}", status=answer.status)
-        expires = self._clock_ms() + expires_in * 1000 - _MARGIN_MS
-        return OAuthCredential(access, refresh, expires)
-
-    async def to_auth(self, credential: OAuthCredential) -> ModelAuth:
-        """See `OAuthHandler.to_auth`."""
-        return ModelAuth(api_key=credential.access)
+        grant = read_grant(answer, f"{failed}response missing fields: ", refresh=refresh)
+        return OAuthCredential(grant.access, grant.refresh, self._expires(grant, _MARGIN_MS))
 
 
 def describe_failure(url: str, answer: TokenAnswer) -> str:

@@ -5,19 +5,11 @@ Source: auth spec, section 3.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pi_ai.abort import AbortSignal, abort_scope
-from pi_ai.auth.oauth.token_endpoint import (
-    TokenAnswer,
-    TokenEndpoint,
-    read_expires_in,
-    read_token,
-)
-from pi_ai.auth.types import ModelAuth, OAuthCredential
+from pi_ai.auth.oauth.token_endpoint import EndpointTokens, TokenAnswer, read_grant, read_token
+from pi_ai.auth.types import OAuthCredential
 from pi_ai.errors import OAuthError
-from pi_ai.http.transport import Transport
-from pi_ai.types import JsonValue, now_ms
+from pi_ai.types import JsonValue
 
 __all__ = ("RESOURCE", "TOKEN_URL", "ChatGptTokens")
 
@@ -27,22 +19,13 @@ _MARGIN_MS = 180_000
 _NEEDED_SCOPE = "chatgpt.tokens.use.direct"
 
 
-class ChatGptTokens:
+class ChatGptTokens(EndpointTokens):
     """Refreshes the tokens of a login and sends them; see `OAuthHandler`."""
 
     id = "openai"
     name = "OpenAI (ChatGPT subscription)"
     is_subscription = True
-
-    def __init__(
-        self,
-        *,
-        token_url: str = TOKEN_URL,
-        transport: Transport | None = None,
-        clock_ms: Callable[[], float] = now_ms,
-    ) -> None:
-        self._endpoint = TokenEndpoint(token_url, transport)
-        self._clock_ms = clock_ms
+    default_url = TOKEN_URL
 
     async def refresh(
         self, credential: OAuthCredential, signal: AbortSignal | None = None
@@ -74,28 +57,16 @@ class ChatGptTokens:
             raise answer.failure(f"OpenAI OAuth token request failed ({answer.status}){reason}")
         if answer.fields is None:
             raise OAuthError("OpenAI OAuth token response must be an object", status=answer.status)
-        access = _required(read_token(answer, "access_token"), "access_token")
-        refresh = _required(read_token(answer, "refresh_token") or refresh, "refresh_token")
-        scope = _required(read_token(answer, "scope"), "scope")
-        expires_in = read_expires_in(answer)
-        if expires_in is None:
-            raise OAuthError("OpenAI OAuth token response has invalid expires_in")
+        failed = "OpenAI OAuth token response has invalid "
+        grant, scope = read_grant(answer, failed, refresh=refresh), read_token(answer, "scope")
+        if scope is None:
+            raise OAuthError(f"{failed}scope", status=answer.status)
         scopes = [str(word) for word in scope.split()]
         if _NEEDED_SCOPE not in scopes:
             raise OAuthError(f"OpenAI OAuth grant did not include {_NEEDED_SCOPE}")
         return OAuthCredential(
-            access,
-            refresh,
-            self._clock_ms() + expires_in * 1000 - _MARGIN_MS,
+            grant.access,
+            grant.refresh,
+            self._expires(grant, _MARGIN_MS),
             extra={"clientId": client_id, "scopes": scopes},
         )
-
-    async def to_auth(self, credential: OAuthCredential) -> ModelAuth:
-        """See `OAuthHandler.to_auth`."""
-        return ModelAuth(api_key=credential.access)
-
-
-def _required(value: str | None, name: str) -> str:
-    if value is None:
-        raise OAuthError(f"OpenAI OAuth token response has invalid {name}")
-    return value

@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import cast
 
 from pi_ai.abort import AbortSignal, abort_scope
-from pi_ai.auth.oauth.token_endpoint import (
-    TokenAnswer,
-    TokenEndpoint,
-    read_expires_in,
-    read_token,
-)
-from pi_ai.auth.types import ModelAuth, OAuthCredential
+from pi_ai.auth.oauth.token_endpoint import EndpointTokens, TokenAnswer, read_grant
+from pi_ai.auth.types import OAuthCredential
 from pi_ai.errors import OAuthError
-from pi_ai.http.transport import Transport
 from pi_ai.json_text import parse_json
-from pi_ai.types import JsonObject, JsonValue, now_ms
+from pi_ai.types import JsonObject, JsonValue
 
 __all__ = ("CLIENT_ID", "TOKEN_URL", "CodexTokens", "read_account_id")
 
@@ -30,22 +23,13 @@ TOKEN_URL = "https://auth.openai.com/oauth/token"
 _CLAIM = "https://api.openai.com/auth"
 
 
-class CodexTokens:
+class CodexTokens(EndpointTokens):
     """Refreshes the tokens of a login and sends them; see `OAuthHandler`."""
 
     id = "openai-codex"
     name = "OpenAI (ChatGPT Plus/Pro)"
     is_subscription = True
-
-    def __init__(
-        self,
-        *,
-        token_url: str = TOKEN_URL,
-        transport: Transport | None = None,
-        clock_ms: Callable[[], float] = now_ms,
-    ) -> None:
-        self._endpoint = TokenEndpoint(token_url, transport)
-        self._clock_ms = clock_ms
+    default_url = TOKEN_URL
 
     async def refresh(
         self, credential: OAuthCredential, signal: AbortSignal | None = None
@@ -72,26 +56,9 @@ class CodexTokens:
         if not answer.ok:
             reason = f": {answer.reason}" if answer.reason else ""
             raise answer.failure(f"{what} failed ({answer.status}){reason}")
-        access, expires_in = read_token(answer, "access_token"), read_expires_in(answer)
-        refresh = read_token(answer, "refresh_token") or refresh
-        if access is None or expires_in is None or refresh is None:
-            names = {
-                "access_token": access,
-                "refresh_token": refresh,
-                "expires_in": expires_in,
-            }
-            missing = ", ".join(name for name, value in names.items() if value is None)
-            raise OAuthError(f"{what} response missing fields: {missing}", status=answer.status)
-        return OAuthCredential(
-            access,
-            refresh,
-            self._clock_ms() + expires_in * 1000,
-            extra={"accountId": read_account_id(access)},
-        )
-
-    async def to_auth(self, credential: OAuthCredential) -> ModelAuth:
-        """See `OAuthHandler.to_auth`."""
-        return ModelAuth(api_key=credential.access)
+        grant = read_grant(answer, f"{what} response missing fields: ", refresh=refresh)
+        account = {"accountId": read_account_id(grant.access)}
+        return OAuthCredential(grant.access, grant.refresh, self._expires(grant), extra=account)
 
 
 def read_account_id(token: str) -> str:

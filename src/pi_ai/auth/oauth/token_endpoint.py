@@ -7,19 +7,29 @@ are not followed. Source: auth spec, sections 12 and 13.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Literal, cast
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, cast
 from urllib.parse import urlencode
 
 from pi_ai.auth.oauth.foreign_text import clean_text
+from pi_ai.auth.types import ModelAuth, OAuthCredential
 from pi_ai.errors import OAuthError, ProviderError
 from pi_ai.http.transport import HttpRequest, Transport
 from pi_ai.identity import user_agent
 from pi_ai.json_text import js_json_bytes, parse_json
 from pi_ai.secrets import Masked, Secret
-from pi_ai.types import JsonValue
+from pi_ai.types import JsonValue, now_ms
 
-__all__ = ("TIMEOUT_SECONDS", "TokenAnswer", "TokenEndpoint", "read_expires_in", "read_token")
+__all__ = (
+    "TIMEOUT_SECONDS",
+    "EndpointTokens",
+    "TokenAnswer",
+    "TokenEndpoint",
+    "TokenGrant",
+    "read_expires_in",
+    "read_grant",
+    "read_token",
+)
 
 TIMEOUT_SECONDS = 30.0
 """How long a token request may take."""
@@ -169,3 +179,57 @@ def read_expires_in(answer: TokenAnswer) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if 0 < value <= _MAX_SECONDS else None
+
+
+class TokenGrant(Masked, frozen=True):
+    """What every granted answer holds."""
+
+    access: str
+    refresh: str
+    expires_in: float
+
+    def __repr__(self) -> str:
+        return "<TokenGrant>"
+
+
+def read_grant(answer: TokenAnswer, failed: str, *, refresh: str | None) -> TokenGrant:
+    """The tokens of a granted answer; `refresh` is the one to keep if it brings none.
+
+    Raises `OAuthError`: `failed`, and behind it the fields that are missing or make no sense.
+    """
+    access, expires_in = read_token(answer, "access_token"), read_expires_in(answer)
+    refresh = read_token(answer, "refresh_token") or refresh
+    if access is not None and refresh is not None and expires_in is not None:
+        return TokenGrant(access, refresh, expires_in)
+    found = {"access_token": access, "refresh_token": refresh, "expires_in": expires_in}
+    missing = ", ".join(name for name, value in found.items() if value is None)
+    raise OAuthError(f"{failed}{missing}", status=answer.status)
+
+
+# --- who asks ---------------------------------------------------------------------------------
+
+
+class EndpointTokens:
+    """What the tokens of every provider have in common: an endpoint and a clock."""
+
+    default_url: ClassVar[str]
+    """Where the provider gives its tokens."""
+
+    def __init__(
+        self,
+        *,
+        token_url: str | None = None,
+        transport: Transport | None = None,
+        clock_ms: Callable[[], float] = now_ms,
+    ) -> None:
+        """`transport` None: one of its own per request. `clock_ms`: the time since 1970."""
+        self._endpoint = TokenEndpoint(token_url or self.default_url, transport)
+        self._clock_ms = clock_ms
+
+    async def to_auth(self, credential: OAuthCredential) -> ModelAuth:
+        """See `OAuthHandler.to_auth`."""
+        return ModelAuth(api_key=credential.access)
+
+    def _expires(self, grant: TokenGrant, margin_ms: float = 0) -> float:
+        """When the tokens of `grant` expire, `margin_ms` early."""
+        return self._clock_ms() + grant.expires_in * 1000 - margin_ms

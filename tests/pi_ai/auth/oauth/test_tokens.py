@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import json
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,6 +15,7 @@ from pi_ai import OAuthError
 from pi_ai.auth.oauth.anthropic_tokens import AnthropicTokens
 from pi_ai.auth.oauth.chatgpt_tokens import ChatGptTokens
 from pi_ai.auth.oauth.codex_tokens import CodexTokens, read_account_id
+from pi_ai.auth.oauth.runtime import OAuthRuntime
 from pi_ai.auth.oauth.token_endpoint import TokenEndpoint
 from pi_ai.auth.types import OAuthCredential, OAuthHandler
 from pi_ai.catalog.providers import PROVIDERS
@@ -295,6 +297,9 @@ def test_an_endpoint_that_does_not_answer_is_given_up() -> None:
             assert raised.value.retryable
 
     asyncio.run(main())
+    parameters = inspect.signature(TokenEndpoint.post).parameters
+    assert parameters["timeout_seconds"].default == 30
+    assert OAuthRuntime().request_timeout_seconds == 30
 
 
 @pytest.mark.parametrize("provider_id", ["anthropic", "openai", "openai-codex"])
