@@ -175,10 +175,8 @@ def test_rpc_check_13_bad_prompts_leave_no_trace(fake, project, fields):
     assert kinds(serve(fake, project, talk).records) == ["response", "response"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "/foo bar"], ids=["rpc check 14: empty", "rpc check 15: slash"]
-)
-def test_any_text_is_sent_as_it_is(fake, project, text):
+@pytest.mark.parametrize("text", ["", "/foo bar"], ids=["14: empty", "15: slash"])
+def test_rpc_checks_14_15_any_text_is_sent_as_it_is(fake, project, text):
     async def talk(wire: Wire) -> None:
         response = await wire.ask("prompt", message=text)
         assert response["data"] == {"disposition": "started"}
@@ -432,6 +430,23 @@ def test_a_client_that_does_not_read_is_not_listened_to(fake, project):
 
     records = serve(fake, project, talk).records
     assert [record["id"] for record in records] == list(range(100))
+
+
+def test_a_client_that_does_not_read_has_its_lines_left_where_they_are(fake, project):
+    """Else every line would become a task that waits for the client."""
+
+    async def talk(wire: Wire) -> None:
+        wire.gate.clear()
+        wire.send(*({"id": number, "type": "get_state"} for number in range(5000)))
+        await wire.saw("response")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert wire.unread_lines > 2500
+        assert len(asyncio.all_tasks()) < 1500
+        wire.gate.set()
+        await wire.saw("response", 5000)
+
+    serve(fake, project, talk)
 
 
 @pytest.mark.parametrize("gate", [True, False], ids=["who reads", "who does not read"])

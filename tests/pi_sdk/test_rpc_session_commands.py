@@ -305,4 +305,7 @@ def test_rpc_check_43_the_name_is_trimmed_and_not_empty(fake, project):
         )
         assert (await state_of(wire))["sessionName"] == "my name"
 
-    serve(fake, project, talk)
+    told, response, *rest = serve(fake, project, talk).records
+    assert told == {"type": "session_info_changed", "name": "my name"}
+    assert (response["command"], response["success"]) == ("set_session_name", True)
+    assert {record["type"] for record in rest} == {"response"}

@@ -33,7 +33,7 @@ def test_rpc_check_26_a_level_is_clamped_and_told_when_it_changes(fake, project)
     assert records[:3] == [{"type": "thinking_level_changed", "level": "high"}, done, done]
 
 
-def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, project):
+def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, project, agent_dir):
     async def talk(wire: Wire) -> None:
         for provider, model in (("fake", "zzz"), ("nope", "m1"), ("fake", "M1")):
             response = await wire.ask("set_model", provider=provider, modelId=model)
@@ -48,8 +48,10 @@ def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, pro
         assert [model["id"] for model in models] == ["m1", "m2"]
         assert models[1] == response["data"]
 
-    wire = serve(fake, project, talk)
-    assert wire.of("thinking_level_changed") == [{"type": "thinking_level_changed", "level": "off"}]
+    wire = serve(fake, project, talk, agent_dir=agent_dir)
+    told = [record for record in wire.records if record["type"] != "response"]
+    assert told == [{"type": "thinking_level_changed", "level": "off"}]
+    assert list(agent_dir.iterdir()) == []  # it is not the default from now on
 
 
 @pytest.mark.parametrize(
