@@ -245,6 +245,21 @@ def test_rpc_check_53_what_libraries_print_goes_to_standard_error(
     assert set(err.splitlines()) == lines
 
 
+def test_commands_can_tell_that_an_agent_runs_them(fake, start, answer):
+    fake.answers = [answer((), [("bash", {"command": "echo $PI_CODING_AGENT $AI_AGENT"})])]
+
+    async def main() -> list[dict[str, Any]]:
+        async with start("--no-session") as server:
+            told = await server.ask("bash", command="echo $PI_CODING_AGENT $AI_AGENT")
+            assert told["data"]["output"] == "true pi\n"
+            await server.ask("prompt", message="go")
+            await server.saw("agent_settled")
+            return server.records
+
+    (result,) = [r["result"] for r in asyncio.run(main()) if r["type"] == "tool_execution_end"]
+    assert result["content"][0]["text"] == "true pi\n"
+
+
 def test_a_server_without_a_model_runs_and_says_so(agent_dir, project):
     async def main() -> tuple[list[dict[str, Any]], str]:
         async with running(agent_dir, project, "--no-session") as server:
