@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from pi_ai import THINKING_LEVELS, ThinkingLevel
 
-__all__ = ("RpcOptions", "StartupError", "parse_arguments", "warn")
+__all__ = ("RpcOptions", "StartupError", "parse_arguments", "tell_user", "warn")
 
 
 class StartupError(Exception):
@@ -228,4 +228,14 @@ def _text_or_file(text: Any) -> Any:
 
 def warn(text: str) -> None:
     """Tell the user, on standard error, of something that does not stop the start."""
-    print(f"Warning: {text}", file=sys.stderr)  # noqa: T201
+    tell_user(f"Warning: {text}")
+
+
+def tell_user(text: str) -> None:
+    """Write to standard error. That nobody takes it any more is no failure of the server."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)  # for what the buffer still holds: it would fail again at the exit
+        os.close(null)

@@ -6,7 +6,6 @@ Source: rpc spec, sections 5.1 to 5.3.
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from msgspec import UNSET
 
@@ -14,6 +13,7 @@ from pi_ai import JsonObject, Model
 from pi_ai.wire import to_json_value
 from pi_sdk.events import SessionEvent
 from pi_sdk.rpc_call import Call, Handlers
+from pi_sdk.rpc_options import tell_user
 from pi_sdk.rpc_requests import (
     AbortBashCommand,
     AbortCommand,
@@ -51,7 +51,7 @@ async def _prompt(call: Call, command: PromptCommand) -> object:
     except Exception as error:
         if not call.answered:
             raise
-        print(f"Error after the prompt was accepted: {error}", file=sys.stderr)  # noqa: T201
+        tell_user(f"Error after the prompt was accepted: {error}")
     return UNSET
 
 

@@ -12,7 +12,8 @@ import pytest
 from pi_ai import Models, get_model
 from pi_sdk import AgentSession, AgentSessionRuntime, create_agent
 from pi_sdk.rpc import HANDLERS, RpcServer
-from pi_sdk.rpc_requests import Command
+from pi_sdk.rpc_call import Call
+from pi_sdk.rpc_requests import Command, GetCommandsCommand
 from pi_session import SessionManager
 from support.agent_sessions import BUSY
 from support.rpc_wire import Wire, serve
@@ -544,6 +545,23 @@ def test_a_failure_after_acceptance_is_told_on_standard_error(
     serve(fake, project, talk, session_manager=manager)
     told = capsys.readouterr().err
     assert "Error after the prompt was accepted: Session file was deleted: " in told
+
+
+def test_what_fails_behind_the_answer_gets_no_second_one(fake, project, monkeypatch):
+    async def bad(call: Call, _command: object) -> object:
+        call.answer({"commands": []})
+        raise ValueError("late")
+
+    monkeypatch.setitem(HANDLERS, GetCommandsCommand, bad)
+
+    async def talk(wire: Wire) -> None:
+        await wire.ask("get_commands")
+        await wire.ask("get_state")
+
+    assert [r["command"] for r in serve(fake, project, talk).records] == [
+        "get_commands",
+        "get_state",
+    ]
 
 
 def test_every_command_has_a_handler():

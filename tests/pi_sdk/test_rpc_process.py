@@ -575,6 +575,37 @@ def resident_mb(pid: int) -> int:
     return int(told.stdout) // 1024
 
 
+@pytest.mark.parametrize(
+    ("closed", "status", "told"),
+    [
+        ("<&-", 0, ""),  # the end of its input
+        (">&-", 1, "Error: Standard output is closed: nobody could read the answers\n"),
+        ("2>&-", 0, ""),
+        (">&- 2>&-", 1, ""),
+        *([("2>/dev/full", 0, "")] if os.path.exists("/dev/full") else []),
+    ],
+    ids=lambda value: value if "&" in str(value) else "",
+)
+def test_standard_streams_may_be_closed(agent_dir, project, closed, status, told):
+    """Nothing else gets their numbers, and what nobody takes of its warnings is dropped."""
+    (agent_dir / "settings.json").write_text("{")  # a warning, after that of no model
+    server = f"exec '{sys.executable}' -m pi_sdk.rpc --no-session --thinking bogus {closed}"
+    done = subprocess.run(
+        ["sh", "-c", server],
+        input=b'{"id":1,"type":"get_commands"}\n',
+        capture_output=True,
+        cwd=project,
+        env={**os.environ, "PI_CODING_AGENT_DIR": str(agent_dir)},
+        timeout=15,
+        check=False,
+    )
+    answered = b'{"id":1,"type":"response","command":"get_commands","success":true,'
+    assert done.returncode == status, done.stderr
+    assert done.stdout.startswith(answered) if "2>" in closed and not status else not done.stdout
+    if told:
+        assert done.stderr.decode() == told
+
+
 def test_files_serve_as_standard_streams(fake, agent_dir, project, write_models, tmp_path):
     async def main() -> tuple[int, list[dict[str, Any]]]:
         async with fake:
