@@ -238,7 +238,9 @@ def test_rpc_check_17_an_unknown_behavior_queues_nothing(fake, project, answer):
         wire.send({"id": "0", "type": "prompt", "message": "first"})
         await wire.saw("message_update")
         refused = await wire.ask("prompt", message="x", streamingBehavior="bogus")
-        assert refused["error"] == "Invalid prompt: streamingBehavior invalid enum value 'bogus'"
+        assert refused["error"] == (
+            "Invalid prompt: streamingBehavior expected one of 'steer', 'followUp', got 'bogus'"
+        )
         state = await wire.ask("get_state")
         assert state["data"]["pendingMessageCount"] == 0
         assert state["data"]["isStreaming"] is True

@@ -322,7 +322,7 @@ def test_rpc_check_30_what_commands_set_is_the_users_setting(start, agent_dir, a
             assert (await server.ask("set_auto_compaction", enabled=False))["success"]
             assert (await server.ask("set_auto_retry", enabled=False))["success"]
             refused = await server.ask("set_steering_mode", mode="bogus")
-            assert refused["error"] == "Invalid set_steering_mode: mode invalid enum value 'bogus'"
+            assert refused["error"].startswith("Invalid set_steering_mode: mode expected one of ")
             await server.ask("new_session")
             state = (await server.ask("get_state"))["data"]
             assert (state["steeringMode"], state["followUpMode"]) == ("all", "all")

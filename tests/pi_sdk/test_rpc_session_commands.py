@@ -107,6 +107,9 @@ def test_rpc_check_41_switching_to_files_of_every_kind(fake, project, manager, t
         assert refused(await wire.ask("switch_session", sessionPath="")) == (
             "Invalid switch_session: sessionPath is empty"
         )
+        assert refused(await wire.ask("switch_session", sessionPath="a\0b")) == (
+            "Invalid switch_session: sessionPath has a NUL character in it"
+        )
         assert await state_of(wire) == before
         response = await wire.ask("switch_session", sessionPath=str(missing))
         assert response["data"] == {"cancelled": False}

@@ -59,7 +59,8 @@ def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, pro
     [
         (
             {"type": "set_thinking_level", "level": "bogus"},
-            "Invalid set_thinking_level: level invalid enum value 'bogus'",
+            "Invalid set_thinking_level: level expected one of 'off', 'minimal', 'low', 'medium', "
+            "'high', 'xhigh', 'max', got 'bogus'",
         ),
         ({"type": "set_thinking_level"}, "Invalid set_thinking_level: level is missing"),
         ({"type": "set_model", "provider": "fake"}, "Invalid set_model: modelId is missing"),
@@ -146,7 +147,9 @@ def test_rpc_check_30_modes_are_set_and_stored(fake, project, agent_dir, command
         assert (await wire.ask(command, mode="all"))["success"]
         written.append(json.loads((agent_dir / "settings.json").read_text()))
         refused = await wire.ask(command, mode="bogus")
-        assert refused["error"] == f"Invalid {command}: mode invalid enum value 'bogus'"
+        assert refused["error"] == (
+            f"Invalid {command}: mode expected one of 'all', 'one-at-a-time', got 'bogus'"
+        )
         assert (await wire.ask("get_state"))["data"][key] == "all"
 
     serve(fake, project, talk, agent_dir=agent_dir)
