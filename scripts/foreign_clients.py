@@ -1,5 +1,7 @@
 """Drives our RPC server with clients that others wrote for upstream's, and prints what works.
 
+The last one is our own client, which drives upstream's server.
+
     python scripts/foreign_clients.py                 # installs them in a directory of its own
     python scripts/foreign_clients.py --into DIR      # ... in DIR, where they stay
     python scripts/foreign_clients.py --clients pidriver,upstream
@@ -36,9 +38,9 @@ import steps  # noqa: E402  # the drivers' own module
 
 OURS = [sys.executable, "-P", "-m", "pi_sdk.rpc"]
 UPSTREAM = "@earendil-works/pi-coding-agent"
+UPSTREAM_VERSION = "1.5.2"
 NODE_MAJOR = 22
 STEPS = ("start and stop", "state", "prompt with tools", "steer", "abort", "fork")
-LACKING = "is not available in this version"
 _INSTALL_SECONDS = 600
 _DRIVE_SECONDS = 150
 _REQUESTS = 100
@@ -59,10 +61,13 @@ class ForeignClient:
 
 
 CLIENTS = (
-    ForeignClient("upstream", "1.5.2", "drive_upstream.mjs", python=False),
+    ForeignClient("upstream", UPSTREAM_VERSION, "drive_upstream.mjs", python=False),
     ForeignClient("pidriver", "0.4.2", "drive_pidriver.py"),
     ForeignClient("pi-agent-python-sdk", "0.2.6", "drive_pi_agent_python_sdk.py"),
     ForeignClient("pi-py-sdk", "0.2.1", "drive_pi_py_sdk.py"),
+)
+OUR_CLIENT = ForeignClient(
+    "ours", f"with upstream's server {UPSTREAM_VERSION}", "drive_rpc_client.py"
 )
 
 
@@ -72,8 +77,10 @@ CLIENTS = (
 def install(client: ForeignClient, home: Path) -> tuple[list[str], str]:
     """The command that runs the client's driver, and what is to be said of it."""
     home.mkdir(parents=True, exist_ok=True)
+    if client is OUR_CLIENT:
+        return [sys.executable, str(HERE / client.driver)], ""
     if not client.python:
-        return install_upstream(client, home), ""
+        return [install_upstream(home), str(HERE / client.driver)], ""
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     note = ""
     if not python.exists():
@@ -88,18 +95,24 @@ def install(client: ForeignClient, home: Path) -> tuple[list[str], str]:
     return [str(python), str(HERE / client.driver)], note
 
 
-def install_upstream(client: ForeignClient, home: Path) -> list[str]:
-    """Upstream's package has its client in one bundle, which needs no other package."""
+def install_upstream(home: Path) -> str:
+    """The Node for upstream's package, whose bundles need no other package."""
     node, npm = find_node(), shutil.which("npm")
     if npm is None:
         raise InstallError("npm is not installed")
     bundle = home / "package/dist/bundle/index.js"
     if not bundle.exists():
-        if run_tool([npm, "pack", "--silent", f"{UPSTREAM}@{client.version}"], home) != 0:
-            raise InstallError(f"npm cannot fetch {UPSTREAM}@{client.version}")
+        home.mkdir(parents=True, exist_ok=True)
+        if run_tool([npm, "pack", "--silent", f"{UPSTREAM}@{UPSTREAM_VERSION}"], home) != 0:
+            raise InstallError(f"npm cannot fetch {UPSTREAM}@{UPSTREAM_VERSION}")
         with tarfile.open(next(home.glob("*.tgz"))) as archive:
             archive.extractall(home, filter="data")
-    return [node, str(HERE / client.driver)]
+    return node
+
+
+def upstream_server(home: Path) -> list[str]:
+    """The command of upstream's own server."""
+    return [install_upstream(home), str(home / "package/dist/bundle/cli.js")]
 
 
 def find_node() -> str:
@@ -227,14 +240,12 @@ def report(outcomes: dict[str, dict[str, str]], notes: list[str]) -> str:
 
 def cell(outcome: str) -> str:
     """One word or a few for an outcome."""
-    if LACKING in outcome:
-        return "not in our server yet"
     return outcome if outcome in ("ok", "not reached") else "failed"
 
 
 def main() -> int:
     """Parse the command line, install, drive, print; 1 if a step failed."""
-    names = [client.name for client in CLIENTS]
+    names = [client.name for client in (*CLIENTS, OUR_CLIENT)]
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--into", type=Path, help="where to install, and to leave it")
@@ -247,12 +258,14 @@ def main() -> int:
     notes: list[str] = []
     with ExitStack() as stack:
         into = options.into or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for client in (client for client in CLIENTS if client.name in wanted):
+        for client in (client for client in (*CLIENTS, OUR_CLIENT) if client.name in wanted):
             label = f"{client.name} {client.version}"
             print(label, file=sys.stderr)
             home = into.resolve() / client.name
             try:
                 driver, note = install(client, home)
+                if client is OUR_CLIENT:
+                    server = upstream_server(into.resolve() / "upstream")
             except InstallError as error:
                 notes.append(f"- {label}: not driven: {error}")
                 continue

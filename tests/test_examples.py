@@ -39,6 +39,7 @@ EXPECTED = {
     "confined_agent": "ls ['Path is outside the allowed directories: ",
     "credentials_in_keyring": "used: <ResolvedAuth from stored credential>",
     "function_tools": "A minute.",
+    "local_server": "from models.json, The one in the cellar: Below the stairs.",
     "login": "anthropic: AuthStatus(configured=True, source='stored'",
     "minimal_agent": "The light comes a longer way: red is left.",
     "permission_gate": "Nobody is here to allow it. Do without.",
@@ -62,7 +63,17 @@ def test_example_runs(path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
     assert EXPECTED[path.stem] in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.py")), ids=lambda p: p.stem)
+def test_example_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 60
+
+
+def test_the_readme_lists_every_example() -> None:
+    listed = set(re.findall(r"\]\(examples/([\w.]+)", (ROOT / "README.md").read_text()))
+    there = {path.name for path in (ROOT / "examples").iterdir() if path.name != "__pycache__"}
+    assert listed == there
 
 
 class Redirect(AiohttpTransport):

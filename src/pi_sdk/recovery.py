@@ -63,10 +63,12 @@ class AutoRetry:
             self._waiting = None
         return True
 
-    def abort(self) -> None:
-        """Stop waiting."""
-        if self._waiting is not None:
-            self._waiting.abort()
+    def abort(self) -> bool:
+        """Stop waiting; False if nothing waited."""
+        if self._waiting is None:
+            return False
+        self._waiting.abort()
+        return True
 
     async def succeeded(self) -> None:
         """An answer came."""

@@ -20,13 +20,18 @@ from pi_sdk.agent_session import AgentSession
 from pi_sdk.errors import SessionCwdError
 from pi_sdk.events import SessionEvent
 from pi_sdk.rpc_call import Call, Handlers
-from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments
+from pi_sdk.rpc_options import RpcOptions, StartupError, parse_arguments, tell_user
 from pi_sdk.rpc_requests import Command
 from pi_sdk.rpc_run_commands import RUN_HANDLERS
 from pi_sdk.rpc_session_commands import REPLACING_COMMANDS, SESSION_HANDLERS
 from pi_sdk.rpc_setting_commands import SETTING_HANDLERS
 from pi_sdk.rpc_start import open_runtime
-from pi_sdk.rpc_streams import LineReader, LineWriter, open_standard_streams
+from pi_sdk.rpc_streams import (
+    LineReader,
+    LineWriter,
+    open_missing_streams,
+    open_standard_streams,
+)
 from pi_sdk.rpc_types import (
     CommandError,
     encode_event,
@@ -135,7 +140,8 @@ class RpcServer:
             if not call.answered:
                 await self._send(encode_response(command.type, command.id, data=data))
         except Exception as error:  # noqa: BLE001  # no command ends the server
-            await self._fail(command.type, command.id, error)
+            if not call.answered:
+                await self._fail(command.type, command.id, error)
 
     async def _fail(self, command: str, record_id: JsonValue | UnsetType, error: Exception) -> None:
         text = str(error) or type(error).__name__
@@ -230,13 +236,16 @@ def _stop(stopped: asyncio.Future[int], status: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server; returns the exit status. Failures to start are one line on stderr."""
+    open_missing_streams()
     try:
+        if sys.__stdout__ is None:
+            raise StartupError("Error: Standard output is closed: nobody could read the answers")
         options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         return asyncio.run(_serve(options))
     except (StartupError, SessionCwdError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        tell_user(str(error))
     except (PiError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        tell_user(f"Error: {error}")
     return 1
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -17,7 +16,7 @@ from msgspec import Struct
 
 from pi_ai import THINKING_LEVELS, ThinkingLevel
 
-__all__ = ("RpcOptions", "StartupError", "parse_arguments", "warn")
+__all__ = ("RpcOptions", "StartupError", "parse_arguments", "tell_user", "warn")
 
 
 class StartupError(Exception):
@@ -46,6 +45,7 @@ class RpcOptions(Struct, frozen=True):
     no_tools: Literal["builtin", "all"] | None = None
     context_files: bool = True
     project_trusted: bool | None = None
+    persist_settings: bool = True
 
 
 _IGNORED_FLAGS = ("--offline", "--verbose")
@@ -70,8 +70,6 @@ _ABSENT_OPTIONS = (
 )
 """What they ask for is not here; each is ignored with a warning."""
 
-_TOOL_CHANGES = re.compile(r"-[A-Za-z0-9_]+(,[+-][A-Za-z0-9_]+)*")
-
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -93,11 +91,14 @@ class _Absent(argparse.Action):
 
 def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
     """Read the command line. Raises `StartupError`."""
-    for argument in arguments:
-        if argument.startswith("@"):
-            raise StartupError("Error: @file arguments are not supported in RPC mode")
     parser = _Parser(prog="python -m pi_sdk.rpc", allow_abbrev=False, description=__doc__)
-    add = parser.add_argument
+    with_value: set[str] = set()
+
+    def add(*flags: str, **more: Any) -> None:
+        option = parser.add_argument(*flags, **more)
+        if option.nargs != 0:
+            with_value.update(option.option_strings)
+
     add("--mode", metavar="rpc", default="rpc", help="ignored: always rpc")
     add("--provider", metavar="P", help="where the model is")
     add("--model", metavar="M[:level]", help="the model to start with")
@@ -127,23 +128,37 @@ def parse_arguments(arguments: Sequence[str]) -> RpcOptions:
         help="let the project's own settings count",
     )
     add("--no-approve", "-na", dest="trusted", action="store_const", const=False)
+    add(
+        "--no-persist-settings",
+        action="store_true",
+        help="what commands set does not go into the user's settings.json",
+    )
     for flag in (*_IGNORED_FLAGS, *_ABSENT_FLAGS):
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in _ABSENT_OPTIONS:
         add(flag, dest="absent", action=_Absent, default=(), help=argparse.SUPPRESS)
-    told, rest = parser.parse_known_args(_with_joined_tools(arguments))
+    told, rest = parser.parse_known_args(_with_joined_values(arguments, with_value))
+    if any(argument.startswith("@") for argument in rest):
+        raise StartupError("Error: @file arguments are not supported in RPC mode")
     for argument in rest:
         if argument.startswith("-") and argument != "-":
             raise StartupError(f"Error: Unknown option: {argument}")
     return _checked(told)
 
 
-def _with_joined_tools(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with `--tools -bash` made one: argparse takes `-bash` for an option."""
+def _with_joined_values(arguments: Sequence[str], with_value: Collection[str]) -> list[str]:
+    """Each option made one with its value, whatever that is: argparse takes `-bash` for an option.
+
+    Raises `StartupError` if there is none.
+    """
     joined: list[str] = []
-    for argument in arguments:
-        if joined and joined[-1] in {"--tools", "-t"} and _TOOL_CHANGES.fullmatch(argument):
-            joined[-1] = f"--tools={argument}"
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in with_value:
+            value = next(rest, None)
+            if value is None:
+                raise StartupError(f"Error: {argument} requires a value")
+            joined.append(f"{argument}={value}")
         else:
             joined.append(argument)
     return joined
@@ -190,6 +205,7 @@ def _checked(told: Any) -> RpcOptions:
         no_tools="all" if told.no_tools else "builtin" if told.no_builtin_tools else None,
         context_files=not told.no_context_files,
         project_trusted=told.trusted,
+        persist_settings=not told.no_persist_settings,
     )
 
 
@@ -212,4 +228,14 @@ def _text_or_file(text: Any) -> Any:
 
 def warn(text: str) -> None:
     """Tell the user, on standard error, of something that does not stop the start."""
-    print(f"Warning: {text}", file=sys.stderr)  # noqa: T201
+    tell_user(f"Warning: {text}")
+
+
+def tell_user(text: str) -> None:
+    """Write to standard error. That nobody takes it any more is no failure of the server."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)  # for what the buffer still holds: it would fail again at the exit
+        os.close(null)

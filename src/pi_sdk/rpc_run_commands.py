@@ -5,13 +5,15 @@ Source: rpc spec, sections 5.1 to 5.3.
 
 from __future__ import annotations
 
-import sys
+import asyncio
 
 from msgspec import UNSET
 
 from pi_ai import JsonObject, Model
 from pi_ai.wire import to_json_value
+from pi_sdk.events import SessionEvent
 from pi_sdk.rpc_call import Call, Handlers
+from pi_sdk.rpc_options import tell_user
 from pi_sdk.rpc_requests import (
     AbortBashCommand,
     AbortCommand,
@@ -28,6 +30,9 @@ from pi_sdk.rpc_requests import (
 )
 
 __all__ = ("RUN_HANDLERS", "model_record")
+
+_RETRY_IS_OVER = frozenset({"auto_retry_end", "agent_start", "agent_settled"})
+"""What tells that no attempt is waited for any more; the last two if it was just about to begin."""
 
 
 async def _prompt(call: Call, command: PromptCommand) -> object:
@@ -46,7 +51,7 @@ async def _prompt(call: Call, command: PromptCommand) -> object:
     except Exception as error:
         if not call.answered:
             raise
-        print(f"Error after the prompt was accepted: {error}", file=sys.stderr)  # noqa: T201
+        tell_user(f"Error after the prompt was accepted: {error}")
     return UNSET
 
 
@@ -66,7 +71,20 @@ async def _abort(call: Call, _command: AbortCommand) -> object:
 
 
 async def _abort_retry(call: Call, _command: AbortRetryCommand) -> object:
-    call.session.abort_retry()
+    """Answers between `auto_retry_end` and `agent_settled`, as upstream does."""
+    answered = asyncio.Event()
+
+    def answer(event: SessionEvent) -> None:
+        if event.type in _RETRY_IS_OVER and not answered.is_set():
+            answered.set()
+            call.answer()
+
+    unsubscribe = call.session.subscribe(answer)
+    try:
+        if call.session.abort_retry():
+            await answered.wait()
+    finally:
+        unsubscribe()
     return UNSET
 
 

@@ -45,6 +45,8 @@ async def _new_session(call: Call, command: NewSessionCommand) -> object:
 async def _switch_session(call: Call, command: SwitchSessionCommand) -> object:
     if not command.session_path:
         raise SdkError("Invalid switch_session: sessionPath is empty")
+    if "\0" in command.session_path:
+        raise SdkError("Invalid switch_session: sessionPath has a NUL character in it")
     await call.runtime.switch_session(command.session_path)
     return _REPLACED
 

@@ -6,11 +6,13 @@ Source: rpc spec, section 2.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pi_ai import Models, ModelsError, StreamOptions
 from pi_sdk.agent_session import AgentSession
 from pi_sdk.custom_providers import load_user_models
+from pi_sdk.errors import SdkError
 from pi_sdk.model_choice import ModelChoice, match_start_model
 from pi_sdk.model_scope import ModelScope, match_scope
 from pi_sdk.rpc_options import RpcOptions, StartupError, warn
@@ -30,6 +32,8 @@ from pi_session.locations import expand_path
 
 __all__ = ("open_runtime",)
 
+_SET_BY_COMMANDS = frozenset({"steeringMode", "followUpMode", "compaction", "retry"})
+
 
 async def open_runtime(options: RpcOptions) -> AgentSessionRuntime:
     """A runtime with the session that the options ask for; they hold for those that follow it too.
@@ -41,6 +45,7 @@ async def open_runtime(options: RpcOptions) -> AgentSessionRuntime:
     models = await _load_models()
     choice = _choose_model(options, models)
     told: set[str] = set()
+    latest: SettingsManager | None = None
 
     def warn_once(text: str) -> None:
         if text not in told:
@@ -48,8 +53,12 @@ async def open_runtime(options: RpcOptions) -> AgentSessionRuntime:
             warn(text)
 
     async def create(manager: SessionManager) -> AgentSession:
+        nonlocal latest
         try:
             settings = _load_settings(options, Path(manager.cwd))
+            if latest is not None and not options.persist_settings:
+                _keep_what_was_set(latest, settings)
+            latest = settings
             for problem in settings.drain_errors():
                 warn_once(str(problem))
             scope = match_scope(models, options.models or settings.current.enabled_models)
@@ -124,11 +133,20 @@ async def _load_models() -> Models:
 
 def _load_settings(options: RpcOptions, cwd: Path) -> SettingsManager:
     """The settings for `cwd`, whose own count if its user trusts it."""
-    user = SettingsManager.create(cwd)
+    persist = options.persist_settings
+    user = SettingsManager.create(cwd, persist=persist)
     trusted = decide_project_trust(
         cwd, decision=options.project_trusted, default=user.current.default_project_trust
     )
-    return SettingsManager.create(cwd, project_trusted=True) if trusted else user
+    return SettingsManager.create(cwd, project_trusted=True, persist=persist) if trusted else user
+
+
+def _keep_what_was_set(old: SettingsManager, new: SettingsManager) -> None:
+    """Let what commands have set, and no file holds, count for the next session too."""
+    for name, value in old.layer("global").items():
+        if name in _SET_BY_COMMANDS:
+            with suppress(SdkError):  # an unusable value is the file's, which counts for itself
+                new.set(name, value)
 
 
 def _open_session(options: RpcOptions) -> SessionManager:

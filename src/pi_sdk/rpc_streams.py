@@ -23,6 +23,7 @@ __all__ = (
     "LineWriter",
     "PipeLines",
     "StreamLines",
+    "open_missing_streams",
     "open_standard_streams",
 )
 
@@ -179,6 +180,24 @@ class FileLines:
         self._file.close()
 
 
+def open_missing_streams() -> None:
+    """Put the null device in the place of standard streams that the parent has closed.
+
+    Else the next files to be opened would get their numbers.
+    """
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    for number, stream in enumerate(streams):
+        if stream is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)  # as the others are
+            if number:
+                text = os.fdopen(number, "w", encoding="utf-8", closefd=False)
+                setattr(sys, ("stdin", "stdout", "stderr")[number], text)
+
+
 @asynccontextmanager
 async def open_standard_streams() -> AsyncGenerator[tuple[LineReader, LineWriter], None]:
     """Standard input and output as lines.
@@ -219,8 +238,9 @@ async def _read_from(file: FileIO) -> tuple[asyncio.StreamReader, asyncio.BaseTr
         # Files and terminals cannot be waited for by the event loop. The thread is a daemon: a
         # terminal that nobody types at must not keep the process.
         with file, suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            while chunk := file.read(_CHUNK_BYTES):
-                loop.call_soon_threadsafe(stream.feed_data, chunk)
+            with suppress(OSError):  # a terminal that is gone has nothing more to say
+                while chunk := file.read(_CHUNK_BYTES):
+                    loop.call_soon_threadsafe(stream.feed_data, chunk)
             loop.call_soon_threadsafe(stream.feed_eof)
 
     threading.Thread(target=read_all, name="rpc-input", daemon=True).start()

@@ -6,10 +6,10 @@ What the commands are is in `rpc_requests`. Source: rpc spec, sections 3 to 6.
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from pi_agent import MessageUpdateEvent
 from pi_ai import (
@@ -78,7 +78,9 @@ def read_command(line: bytes) -> Command | None:
         return msgspec.convert(record, kind)
     except msgspec.ValidationError as error:
         raise CommandError(
-            f"Invalid {name}: {_field_reason(str(error))}", command=name, record_id=record_id
+            f"Invalid {name}: {_field_reason(str(error), kind)}",
+            command=name,
+            record_id=record_id,
         ) from error
 
 
@@ -86,15 +88,27 @@ def _refusal(name: str) -> str:
     return _REFUSED.get(name) or f"Unknown command: {name}"
 
 
-def _field_reason(text: str) -> str:
+def _field_reason(text: str, kind: type[Command]) -> str:
     """`message expected str, got int` from msgspec's words for it."""
     missing = re.fullmatch(r"Object missing required field `(.+?)`(?: - at `\$\.?(.*)`)?", text)
     if missing:
         return f"{'.'.join(part for part in (missing[2], missing[1]) if part)} is missing"
+    unknown = re.fullmatch(r"Invalid enum value (.*) - at `\$\.(\w+)`", text)
+    for field in structs.fields(kind) if unknown else ():
+        if unknown and field.encode_name == unknown[2]:
+            return f"{unknown[2]} expected one of {_choices(field.type)}, got {unknown[1]}"
     wrong = re.fullmatch(r"(.+?) - at `\$\.?(.*)`", text)
     if wrong and wrong[2]:
         return f"{wrong[2]} {wrong[1][:1].lower()}{wrong[1][1:].replace('`', '')}"
     return text
+
+
+def _choices(hint: object) -> str:
+    """The texts that a Literal takes, or an optional one."""
+    parts = get_args(hint)
+    if all(isinstance(part, str) for part in parts):
+        return ", ".join(map(repr, parts))
+    return ", ".join(_choices(part) for part in parts if get_args(part))
 
 
 # --- out --------------------------------------------------------------------------------------

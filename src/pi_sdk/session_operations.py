@@ -122,9 +122,12 @@ class SessionOperations(SessionControls):
             self.agent.abort()
         self._retry.abort()
 
-    def abort_retry(self) -> None:
-        """Do not wait for the next attempt: the failed answer is the last one."""
-        self._retry.abort()
+    def abort_retry(self) -> bool:
+        """Do not wait for the next attempt: the failed answer is the last one.
+
+        False if no attempt was waited for; else `auto_retry_end` and `agent_settled` follow.
+        """
+        return self._retry.abort()
 
     async def wait_for_idle(self) -> None:
         """Wait until nothing runs. Raises RuntimeError in a listener, which it would wait for."""

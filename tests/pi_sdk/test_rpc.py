@@ -12,7 +12,8 @@ import pytest
 from pi_ai import Models, get_model
 from pi_sdk import AgentSession, AgentSessionRuntime, create_agent
 from pi_sdk.rpc import HANDLERS, RpcServer
-from pi_sdk.rpc_requests import Command
+from pi_sdk.rpc_call import Call
+from pi_sdk.rpc_requests import Command, GetCommandsCommand
 from pi_session import SessionManager
 from support.agent_sessions import BUSY
 from support.rpc_wire import Wire, serve
@@ -175,10 +176,8 @@ def test_rpc_check_13_bad_prompts_leave_no_trace(fake, project, fields):
     assert kinds(serve(fake, project, talk).records) == ["response", "response"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "/foo bar"], ids=["rpc check 14: empty", "rpc check 15: slash"]
-)
-def test_any_text_is_sent_as_it_is(fake, project, text):
+@pytest.mark.parametrize("text", ["", "/foo bar"], ids=["14: empty", "15: slash"])
+def test_rpc_checks_14_15_any_text_is_sent_as_it_is(fake, project, text):
     async def talk(wire: Wire) -> None:
         response = await wire.ask("prompt", message=text)
         assert response["data"] == {"disposition": "started"}
@@ -239,7 +238,9 @@ def test_rpc_check_17_an_unknown_behavior_queues_nothing(fake, project, answer):
         wire.send({"id": "0", "type": "prompt", "message": "first"})
         await wire.saw("message_update")
         refused = await wire.ask("prompt", message="x", streamingBehavior="bogus")
-        assert refused["error"] == "Invalid prompt: streamingBehavior invalid enum value 'bogus'"
+        assert refused["error"] == (
+            "Invalid prompt: streamingBehavior expected one of 'steer', 'followUp', got 'bogus'"
+        )
         state = await wire.ask("get_state")
         assert state["data"]["pendingMessageCount"] == 0
         assert state["data"]["isStreaming"] is True
@@ -434,6 +435,23 @@ def test_a_client_that_does_not_read_is_not_listened_to(fake, project):
     assert [record["id"] for record in records] == list(range(100))
 
 
+def test_a_client_that_does_not_read_has_its_lines_left_where_they_are(fake, project):
+    """Else every line would become a task that waits for the client."""
+
+    async def talk(wire: Wire) -> None:
+        wire.gate.clear()
+        wire.send(*({"id": number, "type": "get_state"} for number in range(5000)))
+        await wire.saw("response")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert wire.unread_lines > 2500
+        assert len(asyncio.all_tasks()) < 1500
+        wire.gate.set()
+        await wire.saw("response", 5000)
+
+    serve(fake, project, talk)
+
+
 @pytest.mark.parametrize("gate", [True, False], ids=["who reads", "who does not read"])
 def test_commands_in_front_of_the_end_of_input_are_handled(fake, project, gate):
     """Of a client who reads what it has written and closed, or not."""
@@ -529,6 +547,23 @@ def test_a_failure_after_acceptance_is_told_on_standard_error(
     serve(fake, project, talk, session_manager=manager)
     told = capsys.readouterr().err
     assert "Error after the prompt was accepted: Session file was deleted: " in told
+
+
+def test_what_fails_behind_the_answer_gets_no_second_one(fake, project, monkeypatch):
+    async def bad(call: Call, _command: object) -> object:
+        call.answer({"commands": []})
+        raise ValueError("late")
+
+    monkeypatch.setitem(HANDLERS, GetCommandsCommand, bad)
+
+    async def talk(wire: Wire) -> None:
+        await wire.ask("get_commands")
+        await wire.ask("get_state")
+
+    assert [r["command"] for r in serve(fake, project, talk).records] == [
+        "get_commands",
+        "get_state",
+    ]
 
 
 def test_every_command_has_a_handler():

@@ -20,6 +20,7 @@ from pi_sdk import (
     RpcProcessError,
     RpcTimeoutError,
 )
+from pi_sdk.rpc_requests import Command
 from pi_sdk.rpc_types import _REFUSED, CommandError, read_command
 from pi_session.entries import ModelChangeEntry
 from pi_tools import UserBashResult
@@ -241,6 +242,27 @@ def test_rpc_check_54_a_refusal_is_raised(call, error):
     raised = run(main)
     assert raised.error == error
     assert str(raised) == f"{raised.command} failed: {error}"
+
+
+def test_rpc_check_54_every_method_raises_what_the_server_refuses_with():
+    rows = [
+        *COMMANDS,
+        ("prompt", ("hi",), {}, {}, None),
+        ("prompt_and_wait", ("hi",), {}, {}, None),
+        ("abort_retry", (), {}, {}, None),
+        ("wait_for_idle", (), {}, {}, None),
+    ]
+    commands = {kind.type for kind in Command.__args__} | set(_REFUSED)
+    assert commands <= {name for name, *_ in rows}
+
+    async def main(client: RpcClient) -> None:
+        for name, args, options, *_ in rows:
+            asked = {"prompt_and_wait": "prompt", "wait_for_idle": "get_state"}.get(name, name)
+            with pytest.raises(RpcError) as raised:
+                await getattr(client, name)(*args, **options)
+            assert (raised.value.command, raised.value.error) == (asked, f"no {asked} today")
+
+    run(main, "--refuse")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def opened(*arguments: str) -> AgentSession:
         (["hello", "-"], {}),
         (["--offline", "--verbose"], {}),
         (["--approve"], {"project_trusted": True}),
+        (["--no-persist-settings"], {"persist_settings": False}),
         (["-a", "-na"], {"project_trusted": False}),
         (["--no-extensions", "--no-skills", "--no-prompt-templates", "--no-themes"], {}),
         (["-ne", "-ns", "-np", "--no-mcp"], {}),
@@ -47,6 +48,12 @@ def opened(*arguments: str) -> AgentSession:
         (["--model=m", "--api-key", "k"], {"model": "m", "api_key": "k"}),
         (["--thinking", "xhigh"], {"thinking": "xhigh"}),
         (["-n", "N"], {"name": "N"}),
+        (["-n=N"], {"name": "N"}),
+        (["--name", "@bot"], {"name": "@bot"}),
+        (
+            ["--name", "--no-session", "--system-prompt", "---\n"],
+            {"name": "--no-session", "system_prompt": "---\n"},
+        ),
         (["--models", "a, b:high"], {"models": ("a", "b:high")}),
         (["--fork", "x", "--session-id", "y"], {"fork": "x", "session_id": "y"}),
         (
@@ -191,6 +198,8 @@ def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_m
         (["@file"], "Error: @file arguments are not supported in RPC mode"),
         (["--wat"], "Error: Unknown option: --wat"),
         (["-Q"], "Error: Unknown option: -Q"),
+        (["--name"], "Error: --name requires a value"),
+        (["hello", "@file", "--wat"], "Error: @file arguments are not supported in RPC mode"),
         (["--mode", "xx"], 'Error: Invalid mode "xx". Valid values: text, json, rpc'),
         (
             ["--provider", "fake"],
@@ -204,7 +213,8 @@ def test_an_unknown_model_of_a_known_provider_is_taken_at_its_word(fake, write_m
         (["--session", "abcdef"], "No session found matching 'abcdef'"),
         (
             ["--session-id", "-x-"],
-            "Error: ",
+            "Error: Session id must be non-empty, contain only alphanumeric characters, '-', "
+            "'_', and '.', and start and end with an alphanumeric character",
         ),
         (
             ["--session-id=x-"],

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,30 +202,62 @@ def test_long_lines_go_both_ways(fake, start):
     assert text in json.dumps(fake.bodies[0])
 
 
-def test_rpc_check_53_what_libraries_print_goes_to_standard_error(start, tmp_path):
-    """A library prints from Python, and from C, in the middle of a command."""
+def test_rpc_check_53_what_libraries_print_goes_to_standard_error(
+    fake, start, answer, tmp_path, project
+):
+    """They print while a command is read and while a tool runs: from Python, C and children."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import os\n"
-        "import pi_ai.json_text as noisy\n"
-        "real = noisy.parse_json\n"
-        "def parse_json(text):\n"
-        "    print('noise from print', flush=True)\n"
-        "    os.write(1, b'noise from C\\n')\n"
-        "    return real(text)\n"
-        "noisy.parse_json = parse_json\n"
+        "import os, subprocess\n"
+        "import pi_ai.json_text, pi_tools.read\n"
+        "def noisy(module, name):\n"
+        "    real = getattr(module, name)\n"
+        "    def noise(*args, **options):\n"
+        "        print(name, 'prints', flush=True)\n"
+        "        os.write(1, name.encode() + b' writes\\n')\n"
+        "        subprocess.run(['echo', name, 'has a child'])\n"
+        "        os.system(f'echo {name} has a shell')\n"
+        "        return real(*args, **options)\n"
+        "    setattr(module, name, noise)\n"
+        "noisy(pi_ai.json_text, 'parse_json')\n"
+        "noisy(pi_tools.read, 'resolve_read_path')\n"
     )
+    (project / "note.txt").write_text("remember the milk\n")
+    fake.answers = [answer((), [("read", {"path": "note.txt"})])]
 
     async def main() -> tuple[list[dict[str, Any]], str]:
         async with start("--no-session", PYTHONPATH=str(tmp_path)) as server:
-            await server.ask("get_state")
+            await server.ask("prompt", message="read it")
+            await server.saw("agent_settled")
+            await server.ask("bash", command="echo printed by the user; echo aside >&2")
             status, err = await server.end()
             assert status == 0
-            return server.records, err
+            return server.records, err  # every line of its output is a record
 
     records, err = asyncio.run(main())
-    assert [record["id"] for record in records] == ["get_state"]
-    assert "noise from print\n" in err
-    assert "noise from C\n" in err
+    (result,) = [r["result"] for r in records if r["type"] == "tool_execution_end"]
+    assert result["content"][0]["text"] == "remember the milk\n"
+    assert records[-1]["data"]["output"] == "printed by the user\naside\n"
+    lines = {
+        f"{name} {noise}"
+        for name in ("parse_json", "resolve_read_path")
+        for noise in ("prints", "writes", "has a child", "has a shell")
+    }
+    assert set(err.splitlines()) == lines
+
+
+def test_commands_can_tell_that_an_agent_runs_them(fake, start, answer):
+    fake.answers = [answer((), [("bash", {"command": "echo $PI_CODING_AGENT $AI_AGENT"})])]
+
+    async def main() -> list[dict[str, Any]]:
+        async with start("--no-session") as server:
+            told = await server.ask("bash", command="echo $PI_CODING_AGENT $AI_AGENT")
+            assert told["data"]["output"] == "true pi\n"
+            await server.ask("prompt", message="go")
+            await server.saw("agent_settled")
+            return server.records
+
+    (result,) = [r["result"] for r in asyncio.run(main()) if r["type"] == "tool_execution_end"]
+    assert result["content"][0]["text"] == "true pi\n"
 
 
 def test_a_server_without_a_model_runs_and_says_so(agent_dir, project):
@@ -272,6 +306,40 @@ def test_a_bad_models_json_is_told_on_standard_error(agent_dir, project, write_m
     err = asyncio.run(main())
     assert err.startswith("Warning: Failed to parse models.json: ")
     assert f"File: {path}" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-persist-settings"]], ids=["stored", "kept here"])
+def test_rpc_check_30_what_commands_set_is_the_users_setting(start, agent_dir, arguments):
+    """In the file with whatever else it holds, unless that is not wanted; for the next session."""
+    path = agent_dir / "settings.json"
+    before = '{"later": [1], "retry": {"maxRetries": 2}}'
+    path.write_text(before)
+
+    async def main() -> None:
+        async with start("--no-session", *arguments) as server:
+            assert (await server.ask("set_steering_mode", mode="all"))["success"]
+            assert (await server.ask("set_follow_up_mode", mode="all"))["success"]
+            assert (await server.ask("set_auto_compaction", enabled=False))["success"]
+            assert (await server.ask("set_auto_retry", enabled=False))["success"]
+            refused = await server.ask("set_steering_mode", mode="bogus")
+            assert refused["error"].startswith("Invalid set_steering_mode: mode expected one of ")
+            await server.ask("new_session")
+            state = (await server.ask("get_state"))["data"]
+            assert (state["steeringMode"], state["followUpMode"]) == ("all", "all")
+            assert state["autoCompactionEnabled"] is False
+            assert await server.end() == (0, "")
+
+    asyncio.run(main())
+    if arguments:
+        assert path.read_text() == before
+    else:
+        assert json.loads(path.read_text()) == {
+            "later": [1],
+            "retry": {"maxRetries": 2, "enabled": False},
+            "steeringMode": "all",
+            "followUpMode": "all",
+            "compaction": {"enabled": False},
+        }
 
 
 # --- options ----------------------------------------------------------------------------------
@@ -427,12 +495,12 @@ def test_rpc_check_49_a_second_signal_does_not_wait(start, tmp_path):
     assert asyncio.run(main()) == 143
 
 
-def test_rpc_check_51_a_client_that_stops_listening_ends_the_server(start, answer, fake):
+def test_rpc_check_51_a_client_that_stops_listening_ends_the_server(start, answer, fake, agent_dir):
     hold = asyncio.Event()
     fake.answers = [answer(hold=hold)]
 
     async def main() -> tuple[int, str]:
-        async with start("--no-session") as server:
+        async with start() as server:
             server.send({"id": "p", "type": "prompt", "message": "go"})
             await server.text("Hello")
             transport = server.process._transport.get_pipe_transport(1)
@@ -442,6 +510,9 @@ def test_rpc_check_51_a_client_that_stops_listening_ends_the_server(start, answe
 
     status, err = asyncio.run(main())
     assert status == 1
+    last = session_lines(agent_dir)[-1]["message"]  # what there was of the answer is kept
+    assert last["role"] == "assistant"
+    assert last["content"][0]["text"].startswith("Hello")
     assert err == "Error: [Errno 32] The client has closed its side\n"
 
 
@@ -460,6 +531,79 @@ def test_rpc_check_50_output_is_whole_after_a_pause(fake, start, answer):
             return [c["delta"] for c in changes if c.get("type") == "text_delta"]
 
     assert asyncio.run(main()) == pieces
+
+
+@pytest.mark.parametrize("what", ["an answer", "a shell command"])
+def test_rpc_check_50_a_client_that_does_not_read_costs_no_memory(fake, start, answer, what):
+    """200 MB for a client that has stopped reading: they stay where they come from."""
+    taken = 0
+    piece = "x" * 10_000
+
+    def pieces() -> Iterator[str]:
+        nonlocal taken
+        while taken < 20_000:
+            taken += 1
+            yield piece
+
+    async def main() -> tuple[int, int]:
+        async with start("--no-session") as server:
+            await server.ask("get_state")
+            before = resident_mb(server.process.pid)
+            output = server.process._transport.get_pipe_transport(1)
+            output.pause_reading()
+            if what == "an answer":
+                fake.answers = [answer(pieces())]
+                server.send({"id": "p", "type": "prompt", "message": "go"})
+            else:
+                server.send({"type": "bash", "command": "yes 'a line of output' | head -c 200M"})
+            await asyncio.sleep(1.5)
+            peak, stalled_at = resident_mb(server.process.pid), taken
+            await asyncio.sleep(0.5)
+            peak = max(peak, resident_mb(server.process.pid))
+            more = taken - stalled_at
+            server.process.kill()
+            output.resume_reading()
+            return peak - before, more
+
+    growth, more = asyncio.run(main())
+    assert growth < 40
+    assert more == 0
+
+
+def resident_mb(pid: int) -> int:
+    told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True)
+    return int(told.stdout) // 1024
+
+
+@pytest.mark.parametrize(
+    ("closed", "status", "told"),
+    [
+        ("<&-", 0, ""),  # the end of its input
+        (">&-", 1, "Error: Standard output is closed: nobody could read the answers\n"),
+        ("2>&-", 0, ""),
+        (">&- 2>&-", 1, ""),
+        *([("2>/dev/full", 0, "")] if os.path.exists("/dev/full") else []),
+    ],
+    ids=lambda value: value if "&" in str(value) else "",
+)
+def test_standard_streams_may_be_closed(agent_dir, project, closed, status, told):
+    """Nothing else gets their numbers, and what nobody takes of its warnings is dropped."""
+    (agent_dir / "settings.json").write_text("{")  # a warning, after that of no model
+    server = f"exec '{sys.executable}' -m pi_sdk.rpc --no-session --thinking bogus {closed}"
+    done = subprocess.run(
+        ["sh", "-c", server],
+        input=b'{"id":1,"type":"get_commands"}\n',
+        capture_output=True,
+        cwd=project,
+        env={**os.environ, "PI_CODING_AGENT_DIR": str(agent_dir)},
+        timeout=15,
+        check=False,
+    )
+    answered = b'{"id":1,"type":"response","command":"get_commands","success":true,'
+    assert done.returncode == status, done.stderr
+    assert done.stdout.startswith(answered) if "2>" in closed and not status else not done.stdout
+    if told:
+        assert done.stderr.decode() == told
 
 
 def test_files_serve_as_standard_streams(fake, agent_dir, project, write_models, tmp_path):

@@ -107,6 +107,9 @@ def test_rpc_check_41_switching_to_files_of_every_kind(fake, project, manager, t
         assert refused(await wire.ask("switch_session", sessionPath="")) == (
             "Invalid switch_session: sessionPath is empty"
         )
+        assert refused(await wire.ask("switch_session", sessionPath="a\0b")) == (
+            "Invalid switch_session: sessionPath has a NUL character in it"
+        )
         assert await state_of(wire) == before
         response = await wire.ask("switch_session", sessionPath=str(missing))
         assert response["data"] == {"cancelled": False}
@@ -305,4 +308,7 @@ def test_rpc_check_43_the_name_is_trimmed_and_not_empty(fake, project):
         )
         assert (await state_of(wire))["sessionName"] == "my name"
 
-    serve(fake, project, talk)
+    told, response, *rest = serve(fake, project, talk).records
+    assert told == {"type": "session_info_changed", "name": "my name"}
+    assert (response["command"], response["success"]) == ("set_session_name", True)
+    assert {record["type"] for record in rest} == {"response"}

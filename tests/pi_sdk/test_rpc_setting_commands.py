@@ -33,7 +33,7 @@ def test_rpc_check_26_a_level_is_clamped_and_told_when_it_changes(fake, project)
     assert records[:3] == [{"type": "thinking_level_changed", "level": "high"}, done, done]
 
 
-def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, project):
+def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, project, agent_dir):
     async def talk(wire: Wire) -> None:
         for provider, model in (("fake", "zzz"), ("nope", "m1"), ("fake", "M1")):
             response = await wire.ask("set_model", provider=provider, modelId=model)
@@ -48,8 +48,10 @@ def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, pro
         assert [model["id"] for model in models] == ["m1", "m2"]
         assert models[1] == response["data"]
 
-    wire = serve(fake, project, talk)
-    assert wire.of("thinking_level_changed") == [{"type": "thinking_level_changed", "level": "off"}]
+    wire = serve(fake, project, talk, agent_dir=agent_dir)
+    told = [record for record in wire.records if record["type"] != "response"]
+    assert told == [{"type": "thinking_level_changed", "level": "off"}]
+    assert list(agent_dir.iterdir()) == []  # it is not the default from now on
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,8 @@ def test_rpc_check_28_set_model_takes_exact_names_of_what_is_available(fake, pro
     [
         (
             {"type": "set_thinking_level", "level": "bogus"},
-            "Invalid set_thinking_level: level invalid enum value 'bogus'",
+            "Invalid set_thinking_level: level expected one of 'off', 'minimal', 'low', 'medium', "
+            "'high', 'xhigh', 'max', got 'bogus'",
         ),
         ({"type": "set_thinking_level"}, "Invalid set_thinking_level: level is missing"),
         ({"type": "set_model", "provider": "fake"}, "Invalid set_model: modelId is missing"),
@@ -144,7 +147,9 @@ def test_rpc_check_30_modes_are_set_and_stored(fake, project, agent_dir, command
         assert (await wire.ask(command, mode="all"))["success"]
         written.append(json.loads((agent_dir / "settings.json").read_text()))
         refused = await wire.ask(command, mode="bogus")
-        assert refused["error"] == f"Invalid {command}: mode invalid enum value 'bogus'"
+        assert refused["error"] == (
+            f"Invalid {command}: mode expected one of 'all', 'one-at-a-time', got 'bogus'"
+        )
         assert (await wire.ask("get_state"))["data"][key] == "all"
 
     serve(fake, project, talk, agent_dir=agent_dir)

@@ -81,7 +81,7 @@ def test_a_prompt_with_all_fields_and_unknown_ones(images):
         (
             b'{"type":"prompt","message":"","streamingBehavior":"bogus"}',
             "prompt",
-            "Invalid prompt: streamingBehavior invalid enum value 'bogus'",
+            "Invalid prompt: streamingBehavior expected one of 'steer', 'followUp', got 'bogus'",
         ),
         (b'{"type":"steer"}', "steer", "Invalid steer: message is missing"),
         (b'{"type":"export_html"}', "export_html", "Export to HTML is not supported"),

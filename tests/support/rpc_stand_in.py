@@ -1,8 +1,8 @@
 """A process that speaks the RPC protocol and has no agent: rpc spec, sections 5, 10 and 12.
 
 Answers every command as the transcripts show. A prompt says what else it does, such as
-`flood 5000`; options say how it starts and ends, and `--answer COMMAND FILE` what the data of one
-command is.
+`flood 5000`; options say how it starts and ends, `--answer COMMAND FILE` what the data of one
+command is, and `--refuse` that every command is refused.
 """
 
 from __future__ import annotations
@@ -273,6 +273,8 @@ def main() -> None:
                 data = file.read()
             head = {"id": command["id"], "type": "response", "command": own[0], "success": True}
             raw((json.dumps(head)[:-1] + (f',"data":{data}' if data else "") + "}\n").encode())
+        elif "--refuse" in sys.argv and command["id"] != "req_1":  # all but the first question
+            respond(command, error=f"no {command['type']} today")
         elif command["type"] != "get_state" or "--mute" not in sys.argv:
             handle(command)
     if "--stay" in sys.argv or "--ignore-signals" in sys.argv:

@@ -52,6 +52,11 @@ class Wire:
 
     # what the client does
 
+    @property
+    def unread_lines(self) -> int:
+        """How many lines the server has not taken."""
+        return self._lines.qsize()
+
     def send(self, *records: Any) -> None:
         for record in records:
             self._lines.put_nowait(json.dumps(record).encode())
