@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pi_ai.errors import OAuthError
 __all__ = ("Complete", "Pending", "PollResult", "SlowDown", "poll_device_code")
 
 T = TypeVar("T")
+
+_log = logging.getLogger("pi_ai")
 
 _DEFAULT_INTERVAL_SECONDS = 5.0
 _LEAST_INTERVAL_SECONDS = 1.0
@@ -56,19 +59,28 @@ async def poll_device_code(
 ) -> T:
     """Call `poll` until it is complete, at most once a second.
 
-    Raises `OAuthError` when the code has expired, and what `poll` raises.
+    A poll that never reached the server is done again, as RFC 8628 asks for. Raises `OAuthError`
+    when the code has expired, and what else `poll` raises.
     """
     interval = max(_LEAST_INTERVAL_SECONDS, math.floor(interval_seconds * 1000) / 1000)
     lifetime = math.inf if expires_in_seconds is None else expires_in_seconds
     deadline = runtime.monotonic() + lifetime
     told_to_slow_down = False
+    lost: OAuthError | None = None
     wait_first = wait_before_first_poll
     while (left := deadline - runtime.monotonic()) > 0:
         if wait_first:
             wait_first = False
             await runtime.sleep(min(interval, left))
             continue
-        result = await poll()
+        result: PollResult[T] = Pending()
+        try:
+            result, lost = await poll(), None
+        except OAuthError as error:
+            if error.status is not None or not error.retryable:
+                raise
+            lost = error
+            _log.warning("%s; asking again", error)
         match result:
             case Complete(value):
                 return value
@@ -81,4 +93,6 @@ async def poll_device_code(
             case Pending():
                 pass
         await runtime.sleep(max(0.0, min(interval, deadline - runtime.monotonic())))
+    if lost is not None:
+        raise OAuthError(f"{_TIMED_OUT}: {lost}", retryable=True)
     raise OAuthError(_TIMED_OUT_SLOWLY if told_to_slow_down else _TIMED_OUT)

@@ -15,6 +15,7 @@ from pi_ai.auth.oauth.runtime import OAuthRuntime
 from pi_ai.errors import AbortError, OAuthError
 
 DONE = Complete("tokens")
+UNREACHED = OAuthError("Connection refused", retryable=True)
 
 
 def polls(results: Sequence[Any], **options: Any) -> tuple[list[float], object]:
@@ -30,7 +31,10 @@ def polls(results: Sequence[Any], **options: Any) -> tuple[list[float], object]:
 
     async def poll() -> Any:
         times.append(now)
-        return left.pop(0) if left else Pending()
+        result = left.pop(0) if left else Pending()
+        if isinstance(result, OAuthError):
+            raise result
+        return result
 
     runtime = OAuthRuntime(monotonic=lambda: now, sleep=sleep)
     try:
@@ -52,6 +56,7 @@ def polls(results: Sequence[Any], **options: Any) -> tuple[list[float], object]:
         pytest.param([SlowDown(float("inf"))], {}, [0, 10], id="slow-down-inf"),
         pytest.param([SlowDown(-3)], {}, [0, 10], id="slow-down-negative"),
         pytest.param([], {"wait_before_first_poll": True}, [5], id="wait-first"),
+        pytest.param([UNREACHED, Pending(), UNREACHED], {}, [0, 5, 10, 15], id="unreached"),
     ],
 )
 def test_auth_check_27_polls_come_at_their_times(
@@ -71,6 +76,13 @@ def test_auth_check_27_polls_come_at_their_times(
             [0, 10],
             "Device flow timed out after one or more slow_down responses.",
             id="slowly",
+        ),
+        pytest.param(
+            [Pending(), Pending(), UNREACHED],
+            12,
+            [0, 5, 10],
+            "Device flow timed out: Connection refused",
+            id="unreached",
         ),
     ],
 )
@@ -95,3 +107,12 @@ def test_auth_check_27_an_abort_ends_the_sleep_at_once() -> None:
             await poll_device_code(OAuthRuntime(), poll, interval_seconds=600)
 
     asyncio.run(asyncio.wait_for(run(), 2))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [OAuthError("denied", status=400), OAuthError("down", status=503, retryable=True)],
+    ids=["4xx", "5xx"],
+)
+def test_an_answer_that_refuses_ends_it(refusal: OAuthError) -> None:
+    assert polls([Pending(), refusal]) == ([0, 5], str(refusal))
