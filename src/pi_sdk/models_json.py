@@ -17,6 +17,7 @@ from pi_ai import JsonObject, JsonValue, ModelCost
 from pi_ai.json_text import parse_json
 from pi_ai.secrets import Masked
 from pi_ai.types import Compat, InputLimits
+from pi_ai.wire import from_json_value
 from pi_sdk.errors import SdkError
 
 __all__ = ("ModelConfig", "ProviderConfig", "parse_relaxed_json", "read_models_json")
@@ -121,7 +122,7 @@ def _check(value: JsonValue) -> tuple[dict[str, ProviderConfig], list[str]]:
     faults: list[str] = []
     for name, record in cast("dict[str, Any]", told).items():
         try:
-            providers[name] = msgspec.convert(record, ProviderConfig)
+            providers[name] = from_json_value(record, ProviderConfig)
         except msgspec.ValidationError as error:
             reason, _, where = str(error).partition(" - at `$")
             faults.append(f"providers.{name}{where.rstrip('`')}: {reason}")
