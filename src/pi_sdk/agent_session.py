@@ -71,13 +71,15 @@ class AgentSession(SessionOperations):
         registered_tools: Sequence[AgentTool] | None = None,
         custom_tool_names: Sequence[str] = (),
         restores_tools: bool = False,
+        tool_changes: Sequence[str] = (),
         bash_operations: BashOperations | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
     ) -> None:
         """For `create_agent`; `SessionCore` tells what its parts are.
 
-        `session_settings` take the place of what `settings` say of sessions; `bash_operations` run
-        the user's commands; `reload` reads again what files say.
+        `session_settings` take the place of what `settings` say of sessions; `tool_changes` are
+        made to the tools that the session ended with; `bash_operations` run the user's commands;
+        `reload` reads again what files say.
         """
         self.model_fallback_message = model_fallback_message
         core = SessionCore(
@@ -115,7 +117,7 @@ class AgentSession(SessionOperations):
             commands=commands,
             reload=reload,
         )
-        restore_tools(core)
+        restore_tools(core, tool_changes)
         core.sync_agent()
 
     def __repr__(self) -> str:

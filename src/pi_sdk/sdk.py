@@ -30,7 +30,7 @@ from pi_sdk.settings import SettingsManager
 from pi_sdk.settings_effects import request_options, session_directory, tool_options
 from pi_sdk.start_choice import choose_start_level, choose_start_model, record_start
 from pi_sdk.system_prompt import build_sections
-from pi_sdk.tool_selection import register_tools, select_tools
+from pi_sdk.tool_selection import are_changes, register_tools, select_tools
 from pi_session import SessionManager, resolve_agent_dir
 from pi_tools import LocalFileOperations, ToolOptions, create_all_tools
 
@@ -234,6 +234,7 @@ def _assemble(
         exclude_tools=options.exclude_tools,
         default_tools=settings.default_tools,
     )
+    changes = options.tools if options.tools and are_changes(options.tools) else ()
     choice = choose_start_model(session, models, settings, wanted=options.model)
     level = choose_start_level(session, choice, settings, wanted=options.thinking_level)
     record_start(session, choice.model, level)
@@ -265,7 +266,8 @@ def _assemble(
         ),
         custom_tool_names=[tool.name for tool in options.custom_tools],
         bash_operations=(options.tool_options or ToolOptions()).get("bash", {}).get("operations"),
-        restores_tools=options.tools is None and options.no_tools is None,
+        restores_tools=options.no_tools is None and (options.tools is None or bool(changes)),
+        tool_changes=changes,
         reload=partial(_reload, options, place),
     )
 

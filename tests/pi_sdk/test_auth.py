@@ -60,6 +60,32 @@ def test_a_key_of_auth_json_is_sent(fake, agent_dir, write_models, monkeypatch):
     assert json.loads((agent_dir / "auth.json").read_text()) == {}
 
 
+def test_sdk_check_39_the_callers_key_then_the_stored_one_then_the_files(
+    fake, agent_dir, write_models, monkeypatch
+):
+    monkeypatch.setenv("ZK", "stored")
+    write_auth(agent_dir, {"fake": {"type": "api_key", "key": "$ZK"}})
+
+    async def main():
+        async with fake:
+            write_models({"fake": fake.config(apiKey="of-the-file")})
+            manager = SessionManager.in_memory(agent_dir)
+            async with create_agent(
+                agent_dir=agent_dir, session_manager=manager, model="fake/m1"
+            ) as agent:
+                credentials = agent.models.credentials
+                await agent.prompt("one")
+                credentials.set_runtime_api_key("fake", "of-the-caller")
+                await agent.prompt("two")
+                credentials.remove_runtime_api_key("fake")
+                await credentials.logout("fake")
+                await agent.prompt("three")
+            return [request.headers["authorization"] for request in fake.server.requests]
+
+    sent = asyncio.run(main())
+    assert sent == ["Bearer stored", "Bearer of-the-caller", "Bearer of-the-file"]
+
+
 def test_the_first_model_is_one_with_a_stored_key(agent_dir):
     write_auth(agent_dir, {"groq": {"type": "api_key", "key": "k"}})
 

@@ -283,14 +283,28 @@ def test_a_resumed_session_has_the_tools_it_ended_with(fake, project, tmp_path):
 
     async def resume(path):
         found = []
-        for options in ({}, {"custom_tools": [shout]}, {"tools": ["write"]}):
+        for options in (
+            {},
+            {"custom_tools": [shout]},
+            {"tools": ["write"]},
+            {"tools": ["+grep", "-bash"], "custom_tools": [shout]},
+            {"tools": ["-read", "+write"]},
+            {"tools": ["+grep"], "no_tools": "builtin"},
+        ):
             again = SessionManager.open(path)
             async with fake, opened(fake, project, session_manager=again, **options) as session:
                 found.append(session.get_active_tool_names())
         return found
 
     path = asyncio.run(main())
-    assert asyncio.run(resume(path)) == [["read"], ["read", "shout"], ["write"]]
+    assert asyncio.run(resume(path)) == [
+        ["read"],
+        ["read", "shout"],
+        ["write"],
+        ["read", "shout", "grep"],
+        ["write"],
+        ["grep"],
+    ]
 
 
 # --- name and numbers -------------------------------------------------------------------------
