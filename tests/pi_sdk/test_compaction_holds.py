@@ -309,3 +309,17 @@ def test_nothing_is_compacted_or_shortened_when_it_is_turned_off(tmp_path):
     assert reasons[-1] == "error"
     assert max(provider.sizes) > talk.window
     assert not {"compaction_start", "compaction_end", "entry_appended"} & {e.type for e in events}
+
+
+def test_a_recovery_keeps_less_where_the_rest_would_not_fit(tmp_path):
+    """The first summary fails, so that the request that is too long is made after all."""
+    talk = Talk(6000, 0, 100_000, [(70, [[0, 0]])], frozenset({0}), steer=20)
+    provider, events, reasons = hold(talk, tmp_path)
+    assert reasons == ["stop"]
+    assert (provider.summaries, [size > 6000 for size in provider.sizes].count(True)) == (2, 1)
+    ends = [event for event in events if event.type == "compaction_end"]
+    assert [(end.reason, end.will_retry) for end in ends] == [
+        ("threshold", False),
+        ("overflow", True),
+    ]
+    check_events(events)
