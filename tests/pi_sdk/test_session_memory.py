@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 import weakref
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from pi_ai import Model, Models, ProviderSpec
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer, faux_message
 from pi_ai.testing.scripted_server import anthropic_events
-from pi_sdk import SessionSettings, create_agent
+from pi_sdk import AgentSession, SessionSettings, create_agent
 from pi_session import CompactionSettings, SessionManager
 
 MODEL = Model(
@@ -22,8 +23,13 @@ MODEL = Model(
 )
 
 
+LEARNT = "learnt " * 1000
+
+
 async def quick(call: Any) -> Any:
-    """Answers at once and remembers nothing."""
+    """Answers at once, and learns something about each session."""
+    session_id = call.options.get("session_id")
+    call.memory.remember(session_id, f"{LEARNT}{session_id}")
     message = call.message
     yield [message.start()]
     start = message.text_start()
@@ -114,6 +120,45 @@ def test_a_closed_session_is_gone_with_all_it_held(project):
         return [ref() for ref in seen if ref() is not None]
 
     assert asyncio.run(main()) == []
+
+
+def test_closing_one_of_many_sessions_frees_its_bytes(project):
+    """Texts and all, and not only what can be watched."""
+    most = 250
+
+    async def main() -> tuple[int, int, int]:
+        models = quick_models()
+
+        async def talked(number: int) -> AgentSession:
+            manager = SessionManager.in_memory(project)
+            session = await create_agent(**options(project, models), session_manager=manager)
+            session.subscribe(lambda _event: number)
+            await session.prompt(f"{number}: " + "word " * 1000)
+            return session
+
+        async def held() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        await (await talked(0)).aclose()  # makes what is made once
+        tracemalloc.start()
+        try:
+            before = await held()
+            sessions = [await talked(number) for number in range(most)]
+            full = await held()
+            for _ in range(10):
+                await sessions.pop(most // 2).aclose()
+            ten_less = await held()
+            while sessions:
+                await sessions.pop().aclose()
+            return full - before, full - ten_less, await held() - before
+        finally:
+            tracemalloc.stop()
+
+    grown, freed, left = asyncio.run(main())
+    assert grown > most * len(LEARNT)
+    assert freed > 0.9 * grown * 10 / most
+    assert left < 0.01 * grown
 
 
 def _can_be_watched(part: object) -> bool:
