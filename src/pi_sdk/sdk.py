@@ -223,17 +223,8 @@ async def _look_up_credentials(models: Models) -> None:
 def _assemble(
     options: _Options, place: _Place, session: SessionManager, *, models: Models
 ) -> AgentSession:
-    cwd, settings = place.cwd, place.settings.current
-    tool_settings = tool_options(settings, options.tool_options, place.agent_dir)
-    built_in = list(create_all_tools(cwd, tool_settings).values())
-    tools = select_tools(
-        built_in,
-        options.custom_tools,
-        tools=options.tools,
-        no_tools=options.no_tools,
-        exclude_tools=options.exclude_tools,
-        default_tools=settings.default_tools,
-    )
+    settings = place.settings.current
+    tools = _make_tools(options, place)
     changes = options.tools if options.tools and are_changes(options.tools) else ()
     choice = choose_start_model(session, models, settings, wanted=options.model)
     level = choose_start_level(session, choice, settings, wanted=options.thinking_level)
@@ -244,9 +235,9 @@ def _assemble(
         models=models,
         stream_options=request_options(settings, options.stream_options),
         hooks=options.hooks,
-        cwd=cwd,
+        cwd=place.cwd,
     )
-    agent.state.tools = tools
+    agent.state.tools = tools.active
     return AgentSession(
         agent=agent,
         session_manager=session,
@@ -257,13 +248,7 @@ def _assemble(
         model_fallback_message=choice.fallback_message,
         session_settings=options.session_settings,
         scoped_models=options.scoped_models,
-        registered_tools=register_tools(
-            built_in,
-            options.custom_tools,
-            tools=options.tools,
-            no_tools=options.no_tools,
-            exclude_tools=options.exclude_tools,
-        ),
+        registered_tools=tools.registered,
         custom_tool_names=[tool.name for tool in options.custom_tools],
         bash_operations=(options.tool_options or ToolOptions()).get("bash", {}).get("operations"),
         restores_tools=options.no_tools is None and (options.tools is None or bool(changes)),
@@ -272,13 +257,46 @@ def _assemble(
     )
 
 
+class _Tools(Struct, frozen=True):
+    """The tools to start with, and all that can be made active."""
+
+    active: list[AgentTool]
+    registered: list[AgentTool]
+
+
+def _make_tools(options: _Options, place: _Place) -> _Tools:
+    settings = place.settings.current
+    tool_settings = tool_options(settings, options.tool_options, place.agent_dir)
+    built_in = list(create_all_tools(place.cwd, tool_settings).values())
+    active = select_tools(
+        built_in,
+        options.custom_tools,
+        tools=options.tools,
+        no_tools=options.no_tools,
+        exclude_tools=options.exclude_tools,
+        default_tools=settings.default_tools,
+    )
+    registered = register_tools(
+        built_in,
+        options.custom_tools,
+        tools=options.tools,
+        no_tools=options.no_tools,
+        exclude_tools=options.exclude_tools,
+    )
+    return _Tools(active, registered)
+
+
 async def _reload(options: _Options, place: _Place) -> Reloaded:
+    before = {tool.name for tool in _make_tools(options, place).active}
     place.settings.reload()
     for problem in place.settings.drain_errors():
         _log.warning("%s", problem)
+    tools = _make_tools(options, place)
     return Reloaded(
-        request_options(place.settings.current, options.stream_options),
-        _make_sections(options, place),
+        stream_options=request_options(place.settings.current, options.stream_options),
+        sections=_make_sections(options, place),
+        registered_tools=tools.registered,
+        added_tools=[tool for tool in tools.active if tool.name not in before],
     )
 
 

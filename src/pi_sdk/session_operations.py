@@ -5,10 +5,11 @@ Source: sdk spec, sections 9, 12.1 and 14.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
+from pi_agent import AgentTool
 from pi_ai import JsonValue, StreamOptions
 from pi_sdk.compacting import Compacting
 from pi_sdk.courses import Courses
@@ -29,11 +30,16 @@ from pi_tools.user_bash import UserBashResult
 __all__ = ("Reloaded", "SessionOperations")
 
 
-class Reloaded(Struct, frozen=True):
-    """What becomes of the files that were read again: requests' options, and the system prompt."""
+class Reloaded(Struct, frozen=True, kw_only=True):
+    """What becomes of the files that were read again: requests, the system prompt, and tools.
+
+    `added_tools` are those that the settings make active now and did not before.
+    """
 
     stream_options: StreamOptions
     sections: MakeSections
+    registered_tools: Sequence[AgentTool]
+    added_tools: Sequence[AgentTool]
 
 
 class SessionOperations(SessionControls):
@@ -186,14 +192,19 @@ class SessionOperations(SessionControls):
     async def reload(self) -> None:
         """Read settings and prompt files again. Raises `SessionBusyError` while something runs.
 
-        Overrides of the settings and switches of this session are dropped; the options of tools
-        stay as they are. Raises `SdkError` if the session was made without a way to do so.
+        Overrides of the settings and switches of this session are dropped. Tools work as the
+        settings say now; those that `defaultTools` names anew become active, and none inactive.
+        Raises `SdkError` if the session was made without a way to do so.
         """
         self._require_idle("current compaction", "before reloading.")
         if self._reload is None:
             raise SdkError("reload: this session was made from values, there is nothing to read")
         found = await self._reload()
         self.agent.stream_options, self._core.sections = found.stream_options, found.sections
+        self._core.registered_tools = found.registered_tools
+        state, made = self.agent.state, {tool.name: tool for tool in found.registered_tools}
+        active = {tool.name: made.get(tool.name, tool) for tool in state.tools}
+        state.tools = list((active | {tool.name: tool for tool in found.added_tools}).values())
         self._core.forget_switches()
         self._use_modes()
 

@@ -339,6 +339,53 @@ def test_reloading_reads_settings_and_prompt_files_again(fake, project, agent_di
     assert asyncio.run(scene()) == ("all", 9, 5)
 
 
+def test_reloading_gives_the_tools_the_options_of_now(fake, project, agent_dir, answer):
+    file = agent_dir / "settings.json"
+
+    async def scene() -> list[str]:
+        call = answer(pieces=(), calls=[("bash", {"command": "echo $SAID"})])
+        fake.answers[:] = [call, answer(), call, answer()]
+        file.write_text('{"shellCommandPrefix": "SAID=first"}')
+        async with fake, opened(fake, project, agent_dir=agent_dir) as session:
+            await session.prompt("hi")
+            file.write_text('{"shellCommandPrefix": "SAID=second"}')
+            await session.reload()
+            await session.prompt("again")
+            said = [m.content[0].text for m in session.messages if m.role == "toolResult"]
+            prompts = [m for m in session.messages if m.role == "system"]
+        assert len(prompts) == 1  # the model has nothing to be told
+        return said
+
+    assert asyncio.run(scene()) == ["first\n", "second\n"]
+
+
+@pytest.mark.parametrize(
+    ("options", "active"),
+    [
+        ({}, ["read", "edit", "ls"]),
+        ({"tools": ["+find"]}, ["read", "edit", "find", "ls"]),
+        ({"tools": ["read", "bash", "edit"]}, ["read", "edit"]),
+        ({"exclude_tools": ["ls"]}, ["read", "edit"]),
+    ],
+    ids=["default", "changed", "named by the host", "excluded"],
+)
+def test_reloading_adds_tools_that_the_settings_name_anew(
+    fake, project, agent_dir, options, active
+):
+    file = agent_dir / "settings.json"
+
+    async def scene() -> list[str]:
+        file.write_text('{"defaultTools": ["read", "bash", "edit"]}')
+        async with fake, opened(fake, project, agent_dir=agent_dir, **options) as session:
+            kept = [name for name in session.get_active_tool_names() if name != "bash"]
+            session.set_active_tools_by_name(kept)
+            file.write_text('{"defaultTools": ["read", "bash", "ls"]}')
+            await session.reload()
+            return session.get_active_tool_names()
+
+    assert asyncio.run(scene()) == active
+
+
 # --- images -----------------------------------------------------------------------------------
 
 
