@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from msgspec import Struct
 
@@ -19,7 +19,9 @@ from pi_agent import Agent, AgentTool, Hooks
 from pi_ai import Model, ModelsError, StreamOptions, ThinkingLevel
 from pi_ai.auth.storage import FileCredentialStore
 from pi_ai.models import Models, default_models
+from pi_sdk.agent_options import AgentOptions, PathLike, check_agent_options
 from pi_sdk.agent_session import AgentSession
+from pi_sdk.arguments import check_type
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.errors import SdkError, SessionCwdError
 from pi_sdk.resources import ContextFile, read_context_files, read_first_prompt_file
@@ -38,15 +40,13 @@ __all__ = ("AgentCreation", "create_agent", "models_of")
 
 _log = logging.getLogger(__name__)
 
-PathLike: TypeAlias = str | os.PathLike[str]
-
 _PLACEHOLDER = Model(id="unknown", api="unknown", provider="unknown")
 
 
 class AgentCreation:
     """What `create_agent` gives: await it, or use it in `async with`, to get the session."""
 
-    def __init__(self, options: _Options) -> None:
+    def __init__(self, options: AgentOptions) -> None:
         self._options = options
         self._session: AgentSession | None = None
 
@@ -129,13 +129,14 @@ def create_agent(
             in place of what the settings say of that.
         scoped_models: The models that cycling stops at; by default all that can be used.
 
-    Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
-    for an unknown model, `SessionError` and OSError for the session file. No model at all is no
+    Raises, when it is awaited: TypeError for an option of another type, `SdkError` for one that
+    cannot be used, `ModelChoiceError` for an unknown model, `SessionError` and OSError for the
+    session file. No model at all is no
     error: prompting raises then. What cannot be used of models.json and settings.json is logged as
     a warning.
     """
     return AgentCreation(
-        _Options(
+        AgentOptions(
             cwd=cwd,
             agent_dir=agent_dir,
             model=model,
@@ -160,34 +161,11 @@ def create_agent(
     )
 
 
-class _Options(Struct, frozen=True, kw_only=True):
-    """The arguments of `create_agent`."""
-
-    cwd: PathLike | None
-    agent_dir: PathLike | None
-    model: Model | str | None
-    thinking_level: ThinkingLevel | None
-    tools: Sequence[str] | None
-    no_tools: Literal["builtin", "all"] | None
-    exclude_tools: Sequence[str]
-    custom_tools: Sequence[AgentTool]
-    tool_options: ToolOptions | None
-    system_prompt: str | None
-    append_system_prompt: Sequence[str]
-    context_files: bool
-    settings: SettingsManager | None
-    project_trusted: bool
-    session_manager: SessionManager | None
-    models: Models | None
-    stream_options: StreamOptions | None
-    hooks: Hooks | None
-    session_settings: SessionSettings | None
-    scoped_models: Sequence[ScopedModel]
-
-
-async def _create(options: _Options) -> AgentSession:
+async def _create(options: AgentOptions) -> AgentSession:
+    check_type("session_manager", options.session_manager, SessionManager)
     session = options.session_manager
     try:
+        check_agent_options(options)
         cwd = _working_directory(options)
         agent_dir = resolve_agent_dir(options.agent_dir).absolute()
         settings = _settings(options, cwd, agent_dir)
@@ -221,7 +199,7 @@ async def _look_up_credentials(models: Models) -> None:
 
 
 def _assemble(
-    options: _Options, place: _Place, session: SessionManager, *, models: Models
+    options: AgentOptions, place: _Place, session: SessionManager, *, models: Models
 ) -> AgentSession:
     settings = place.settings.current
     tools = _make_tools(options, place)
@@ -264,7 +242,7 @@ class _Tools(Struct, frozen=True):
     registered: list[AgentTool]
 
 
-def _make_tools(options: _Options, place: _Place) -> _Tools:
+def _make_tools(options: AgentOptions, place: _Place) -> _Tools:
     settings = place.settings.current
     tool_settings = tool_options(settings, options.tool_options, place.agent_dir)
     built_in = list(create_all_tools(place.cwd, tool_settings).values())
@@ -286,7 +264,7 @@ def _make_tools(options: _Options, place: _Place) -> _Tools:
     return _Tools(active, registered)
 
 
-async def _reload(options: _Options, place: _Place) -> Reloaded:
+async def _reload(options: AgentOptions, place: _Place) -> Reloaded:
     before = {tool.name for tool in _make_tools(options, place).active}
     place.settings.reload()
     for problem in place.settings.drain_errors():
@@ -312,7 +290,7 @@ def _user_models(agent_dir: Path) -> Models:
     return models
 
 
-def _settings(options: _Options, cwd: Path, agent_dir: Path) -> SettingsManager:
+def _settings(options: AgentOptions, cwd: Path, agent_dir: Path) -> SettingsManager:
     if options.settings is not None:
         if options.project_trusted:
             raise SdkError(
@@ -329,7 +307,7 @@ def _settings(options: _Options, cwd: Path, agent_dir: Path) -> SettingsManager:
 # --- the system prompt ------------------------------------------------------------------------
 
 
-def _make_sections(options: _Options, place: _Place) -> MakeSections:
+def _make_sections(options: AgentOptions, place: _Place) -> MakeSections:
     """What makes the prompt's sections, with the files as they are now."""
     files = read_context_files(place.cwd, place.agent_dir) if options.context_files else ()
     return partial(
@@ -341,13 +319,13 @@ def _make_sections(options: _Options, place: _Place) -> MakeSections:
     )
 
 
-def _system_prompt(options: _Options, place: _Place) -> str | None:
+def _system_prompt(options: AgentOptions, place: _Place) -> str | None:
     if options.system_prompt is not None:
         return options.system_prompt
     return read_first_prompt_file("SYSTEM.md", _prompt_directories(place))
 
 
-def _append_system_prompt(options: _Options, place: _Place) -> Sequence[str]:
+def _append_system_prompt(options: AgentOptions, place: _Place) -> Sequence[str]:
     if options.append_system_prompt:
         return options.append_system_prompt
     return [read_first_prompt_file("APPEND_SYSTEM.md", _prompt_directories(place)) or ""]
@@ -374,7 +352,7 @@ def _sections(
 # --- directories ------------------------------------------------------------------------------
 
 
-def _working_directory(options: _Options) -> Path:
+def _working_directory(options: AgentOptions) -> Path:
     session = options.session_manager
     if options.cwd is None and session is not None:
         cwd = Path(session.cwd)
@@ -391,7 +369,7 @@ def _working_directory(options: _Options) -> Path:
     return cwd
 
 
-def _works_elsewhere(options: _Options) -> bool:
+def _works_elsewhere(options: AgentOptions) -> bool:
     """Whether the file tools are for another place, which may have directories we have not."""
     given = options.tool_options or ToolOptions()
     operations = (

@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from pi_agent import AgentTool
 from pi_ai import JsonValue, StreamOptions
+from pi_sdk.arguments import check_type
 from pi_sdk.compacting import Compacting
 from pi_sdk.courses import Courses
 from pi_sdk.errors import (
@@ -148,6 +149,7 @@ class SessionOperations(SessionControls):
         `CompactionError` if there is nothing to compact, `SummaryError` if no summary came,
         `CompactionCancelledError`, `NoModelError`, and RuntimeError in a listener during a run.
         """
+        check_type("instructions", instructions, str)
         self._require_open()
         if not self._courses.is_settled:
             self._refuse_inside("compact")
@@ -223,6 +225,7 @@ class SessionOperations(SessionControls):
         `on_chunk` gets the output as it comes, and so do listeners, with `id`. Several may run at
         once. Raises what `on_chunk` and the shell's start raise, and what storing raises.
         """
+        check_type("command", command, str, optional=False)
         self._require_open()
         result = await self._commands.run(command, on_chunk, id)
         self.record_bash_result(command, result, exclude_from_context=exclude_from_context)

@@ -98,7 +98,9 @@ def test_cycling_all_models_in_both_directions(fake, project):
                 await session.set_model(away)
                 cycled = await session.cycle_model(direction)
                 found.append((cycled.model.id, cycled.is_scoped))
-            with pytest.raises(ValueError, match="direction: expected 'forward' or 'backward'"):
+            with pytest.raises(
+                ValueError, match="direction: expected one of forward, backward, found 'up'"
+            ):
                 await session.cycle_model("up")
             return found
 
@@ -182,7 +184,9 @@ def test_switches_hold_against_settings_that_win_over_the_users(fake, project):
 def test_an_unknown_mode_is_refused(fake, project):
     async def main():
         async with fake, opened(fake, project) as session:
-            with pytest.raises(ValueError, match="mode: expected 'all' or 'one-at-a-time'"):
+            with pytest.raises(
+                ValueError, match="mode: expected one of all, one-at-a-time, found 'some'"
+            ):
                 session.set_steering_mode("some")
             return session.steering_mode
 
