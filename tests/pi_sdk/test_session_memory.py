@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pkgutil
 import tracemalloc
 import weakref
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pi_sdk
 from pi_ai import Model, Models, ProviderSpec
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer, faux_message
 from pi_ai.testing.scripted_server import anthropic_events
@@ -159,6 +162,35 @@ def test_closing_one_of_many_sessions_frees_its_bytes(project):
     assert grown > most * len(LEARNT)
     assert freed > 0.9 * grown * 10 / most
     assert left < 0.01 * grown
+
+
+def module_state() -> dict[str, Any]:
+    """A copy of everything in pi_sdk's modules that could be changed."""
+    names = [f"pi_sdk.{found.name}" for found in pkgutil.iter_modules(pi_sdk.__path__)]
+    return {
+        f"{name}.{key}": value.copy()
+        for name in names
+        for key, value in vars(import_module(name)).items()
+        if isinstance(value, dict | list | set) and not key.startswith("__")
+    }
+
+
+def test_sessions_leave_nothing_in_the_package_itself(project):
+    before = module_state()
+
+    async def main() -> None:
+        given = options(project, quick_models())
+        for _ in range(3):
+            session = await create_agent(**given, session_manager=SessionManager.in_memory(project))
+            session.subscribe(lambda _event: None)
+            await session.prompt("hi")
+            await session.steer("later")
+            await session.execute_bash("true")
+            await session.reload()
+            # Not closed: there is no place that could still hold it.
+
+    asyncio.run(main())
+    assert module_state() == before
 
 
 def _can_be_watched(part: object) -> bool:
