@@ -50,7 +50,7 @@ class SessionControls(SessionState):
         The level becomes the user's for that model, else stays, as far as the model can.
         """
         check_type("model", model, Model, optional=False)
-        await self._core.require_credentials(model, f"No API key for {model.provider}/{model.id}")
+        await self._core.require_credentials(model)
         await self._use_model(model, None)
         if persist:
             await self._save_model(model)

@@ -118,6 +118,25 @@ def test_a_login_of_another_process_is_seen_by_the_next_prompt(fake, agent_dir, 
     assert asyncio.run(main()) == ("Bearer k", "scoped")
 
 
+def test_a_login_that_its_provider_has_not_is_no_missing_key(agent_dir):
+    write_auth(agent_dir, {"groq": {"type": "oauth", "access": "a", "refresh": "r", "expires": 1}})
+
+    async def main() -> None:
+        manager = SessionManager.in_memory(agent_dir)
+        async with create_agent(
+            agent_dir=agent_dir, session_manager=manager, model="groq/openai/gpt-oss-120b"
+        ) as agent:
+            await agent.prompt("hi")
+
+    with pytest.raises(NoModelError) as raised:
+        asyncio.run(main())
+    first, help_ = str(raised.value).split("\n\n")
+    assert first == (
+        'Authentication failed for "groq". Credentials may have expired or network is unavailable.'
+    )
+    assert "Log in again" in help_
+
+
 def test_a_broken_auth_json_starts_an_agent_and_ends_its_prompts(
     fake, agent_dir, write_models, caplog
 ):
