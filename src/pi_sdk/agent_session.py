@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from pi_agent import Agent, AgentMessage, AgentTool
 from pi_ai import AssistantMessage, ImageContent, Model, TextContent, UserMessage
 from pi_ai.models import Models
+from pi_sdk.arguments import check_choice, check_type
 from pi_sdk.auto_compaction import AutoCompaction
 from pi_sdk.compacting import Compacting
 from pi_sdk.context_tracker import ContextTracker
@@ -71,13 +72,15 @@ class AgentSession(SessionOperations):
         registered_tools: Sequence[AgentTool] | None = None,
         custom_tool_names: Sequence[str] = (),
         restores_tools: bool = False,
+        tool_changes: Sequence[str] = (),
         bash_operations: BashOperations | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
     ) -> None:
         """For `create_agent`; `SessionCore` tells what its parts are.
 
-        `session_settings` take the place of what `settings` say of sessions; `bash_operations` run
-        the user's commands; `reload` reads again what files say.
+        `session_settings` take the place of what `settings` say of sessions; `tool_changes` are
+        made to the tools that the session ended with; `bash_operations` run the user's commands;
+        `reload` reads again what files say.
         """
         self.model_fallback_message = model_fallback_message
         core = SessionCore(
@@ -115,7 +118,7 @@ class AgentSession(SessionOperations):
             commands=commands,
             reload=reload,
         )
-        restore_tools(core)
+        restore_tools(core, tool_changes)
         core.sync_agent()
 
     def __repr__(self) -> str:
@@ -179,8 +182,8 @@ class AgentSession(SessionOperations):
         it is the answer's `stop_reason`. What else ends a run is raised once that has settled:
         what a hook raised, OSError or `SessionError` when a message could not be stored.
         """
-        check_images(images)
-        message = UserMessage([TextContent(text), *images])
+        message = _user_message(text, images)
+        check_choice("streaming_behavior", streaming_behavior, ("steer", "followUp"))
         if not self.is_streaming:
             await self._require_ready()
         if self.is_streaming:  # since before, or since this waited for a store of credentials
@@ -195,13 +198,11 @@ class AgentSession(SessionOperations):
 
     async def steer(self, text: str, images: Sequence[ImageContent] = ()) -> None:
         """Queue a message for the next turn of the run, or for the next run."""
-        check_images(images)
-        await self._queue(UserMessage([TextContent(text), *images]), "steer")
+        await self._queue(_user_message(text, images), "steer")
 
     async def follow_up(self, text: str, images: Sequence[ImageContent] = ()) -> None:
         """Queue a message for when the run would otherwise end."""
-        check_images(images)
-        await self._queue(UserMessage([TextContent(text), *images]), "followUp")
+        await self._queue(_user_message(text, images), "followUp")
 
     async def send_custom_message(
         self,
@@ -217,11 +218,9 @@ class AgentSession(SessionOperations):
         appended after the turn. Otherwise it is appended at once, or, with `trigger_turn`,
         answered; then this waits and raises as `prompt` does.
         """
+        check_type("message", message, CustomMessage, optional=False)
+        check_choice("deliver_as", deliver_as, ("steer", "followUp", "nextTurn"))
         self._require_open()
-        if deliver_as not in (None, "steer", "followUp", "nextTurn"):
-            raise ValueError(
-                f"deliver_as: expected 'steer', 'followUp' or 'nextTurn', found {deliver_as!r}"
-            )
         starts = trigger_turn and deliver_as != "nextTurn"
         if starts and not self.is_streaming:
             await self._require_ready()
@@ -246,6 +245,8 @@ class AgentSession(SessionOperations):
 
     def subscribe(self, listener: SessionListener) -> Callable[[], bool]:
         """Call `listener` with every event; returns the unsubscriber, True the first time."""
+        if not callable(listener):
+            raise TypeError(f"listener: expected a function, found {type(listener).__name__}")
         return self._listeners.add(listener)
 
     # --- what must hold -----------------------------------------------------------------------
@@ -276,3 +277,10 @@ class AgentSession(SessionOperations):
         self._require_open()
         self._queued.put(message, behavior)
         await self._listeners.tell(self._queued.event())
+
+
+def _user_message(text: str, images: Sequence[ImageContent]) -> UserMessage:
+    """The user's message. Raises TypeError for what is no text, and for what is no image."""
+    check_type("text", text, str, optional=False)
+    check_images(images)
+    return UserMessage([TextContent(text), *images])

@@ -18,11 +18,13 @@ from pi_sdk.context_tracker import estimate_agent_messages
 from pi_sdk.events import CompactionEndEvent
 from pi_sdk.session_core import SessionCore
 from pi_session import (
+    CompactionPreparation,
     CompactionSettings,
     CompactionTrigger,
     ContextEditEntry,
     Entry,
     build_projection,
+    estimate_projected_context_tokens,
     explain_failed_recovery,
     explain_nothing_to_compact,
     find_compaction_trigger,
@@ -31,6 +33,7 @@ from pi_session import (
     rearms_recovery,
     should_compact,
 )
+from pi_session.projection import Projection
 
 __all__ = ("AutoCompaction",)
 
@@ -86,8 +89,7 @@ class AutoCompaction:
         model, settings = self._enabled()
         if model is None or settings is None or self._failed or model.context_window <= 0:
             return False
-        most = model.context_window - settings.reserve_tokens // 2
-        return self._core.context.tokens() > most
+        return self._core.context.tokens() > _most_tokens(model, settings)
 
     async def within_run(self, signal: AbortSignal) -> None:
         """Make room for the next request of a run."""
@@ -104,9 +106,13 @@ class AutoCompaction:
         preparation = prepare_compaction(session.get_branch(), settings, session.build_projection())
         if preparation is None:
             await self._compacting.shorten_results(model)
-        elif not await self._compacting.run_automatic(
-            preparation, model, "threshold", signal=signal
-        ):
+            if self._core.context.tokens() > _most_tokens(model, settings):
+                preparation = _prepare_keeping_less(
+                    session.get_branch(), session.build_projection(), settings
+                )
+            if preparation is None:
+                return
+        if not await self._compacting.run_automatic(preparation, model, "threshold", signal=signal):
             self._failed = True
         else:
             tokens = self._core.context.tokens()
@@ -152,9 +158,12 @@ class AutoCompaction:
         hidden = [*branch, *map(_omission, trigger.omit)]
         projection = build_projection(hidden)
         preparation = prepare_compaction(hidden, settings, projection)
-        if preparation is None and not find_oversized_results(
-            projection, model.context_window, settings
-        ):
+        shortens = bool(find_oversized_results(projection, model.context_window, settings))
+        if preparation is None and not shortens:
+            tokens = estimate_projected_context_tokens(projection, hidden).tokens
+            if tokens > _most_tokens(model, settings):
+                preparation = _prepare_keeping_less(hidden, projection, settings)
+        if preparation is None and not shortens:
             if will_retry:
                 await self._tell_failure(f"{_FAILED}: {explain_nothing_to_compact(branch)}")
             return False
@@ -218,6 +227,27 @@ class AutoCompaction:
         """The model with the longest answer that was asked for: one cut there was not cut short."""
         wanted = self._core.agent.stream_options.get("max_tokens") or model.max_tokens
         return replace(model, max_tokens=min(wanted, model.max_tokens))
+
+
+def _most_tokens(model: Model, settings: CompactionSettings) -> int:
+    """How long a request may get, whose length is an estimate."""
+    return model.context_window - settings.reserve_tokens // 2
+
+
+def _prepare_keeping_less(
+    branch: Sequence[Entry], projection: Projection, settings: CompactionSettings
+) -> CompactionPreparation | None:
+    """What to summarise where all that is to be kept would not fit, None if there is nothing.
+
+    What is kept begins with the message that `keep_recent_tokens` ends in: one that nearly fills
+    the window, say, of which the rest is then too long.
+    """
+    keep_tokens, found = settings.keep_recent_tokens, None
+    while found is None and keep_tokens > 0:
+        keep_tokens //= 2
+        less = replace(settings, keep_recent_tokens=keep_tokens)
+        found = prepare_compaction(branch, less, projection)
+    return found
 
 
 def _omission(entry_id: str) -> Entry:

@@ -10,26 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from pi_ai import JsonObject, Model, Models, ModelsError, ProviderSpec
+from pi_ai import Model, Models, ModelsError, ProviderSpec
 from pi_ai.auth.config_value import ConfigValue
 from pi_ai.auth.resolve import has_credential_header, is_nearby
 from pi_ai.http.transport import merge_headers
 from pi_ai.provider import KNOWN_APIS, Adapter, Call, load_adapter
 from pi_ai.stream import EventBatches
-from pi_ai.types import Compat
 from pi_sdk.errors import SdkError
+from pi_sdk.model_overrides import merge_compat, override_model
 from pi_sdk.models_json import ModelConfig, ProviderConfig, read_models_json
 
 __all__ = ("UserModels", "load_user_models")
-
-_NESTED_COMPAT = frozenset(
-    {"openRouterRouting", "vercelGatewayRouting", "chatTemplateKwargs", "chatTemplateArgs"}
-)
 
 
 class UserModels(NamedTuple):
@@ -63,30 +59,33 @@ def load_user_models(agent_dir: Path, models: Models) -> UserModels:
 
 
 def _add_provider(models: Models, name: str, config: ProviderConfig) -> None:
-    _refuse_unbuilt(name, config)
-    if not (config.base_url or config.headers or config.compat or config.models):
-        raise SdkError(
-            f'Provider {name}: must specify "baseUrl", "headers", "compat", "modelOverrides", '
-            'or "models".'
-        )
+    if config.oauth is not UNSET:
+        raise SdkError(f"Provider {name}: not available in this version: oauth")
     row = models.get_provider(name)
+    _require_content(name, config, known=row is not None)
     existing = [_edited(model, config) for model in models.get_models(name)]
     by_id = {model.id: model for model in existing}
     for told in config.models:
         similar = by_id.get(told.id) or (existing[0] if existing else None)
         by_id[told.id] = _model(name, told, config, similar)
-    added = list(by_id.values())
+    overrides = config.model_overrides
+    added = [
+        override_model(model, overrides[model.id]) if model.id in overrides else model
+        for model in by_id.values()
+    ]
     models.set_provider(_row(name, config, row, added), added)
 
 
-def _refuse_unbuilt(name: str, config: ProviderConfig) -> None:
-    unbuilt = [
-        field
-        for field, value in (("modelOverrides", config.model_overrides), ("oauth", config.oauth))
-        if value is not UNSET
-    ]
-    if unbuilt:
-        raise SdkError(f"Provider {name}: not available in this version: {', '.join(unbuilt)}")
+def _require_content(name: str, config: ProviderConfig, *, known: bool) -> None:
+    """A provider of the catalogue may get no more than a key; any other one needs an address."""
+    if config.base_url or config.headers or config.compat or config.models:
+        return
+    if config.model_overrides or (known and (config.api_key or config.auth_header)):
+        return
+    raise SdkError(
+        f'Provider {name}: must specify "baseUrl", "headers", "compat", "modelOverrides", '
+        'or "models".'
+    )
 
 
 # --- models -----------------------------------------------------------------------------------
@@ -97,7 +96,7 @@ def _edited(model: Model, config: ProviderConfig) -> Model:
     return msgspec.structs.replace(
         model,
         base_url=config.base_url or model.base_url,
-        compat=_merged(model.compat, config.compat),
+        compat=merge_compat(model.compat, config.compat),
     )
 
 
@@ -129,19 +128,8 @@ def _model(
         prompt_cache=told.prompt_cache,
         sampling_params=told.sampling_params,
         sampling_params_by_thinking_level=told.sampling_params_by_thinking_level,
-        compat=_merged(config.compat, told.compat),
+        compat=merge_compat(config.compat, told.compat),
     )
-
-
-def _merged(base: Compat | None, over: Compat | None) -> Compat | None:
-    """Both, the second first; the objects that hold parameters merge one level deeper."""
-    if base is None or over is None:
-        return over if base is None else base
-    merged: Compat = {**base, **over}
-    for key in _NESTED_COMPAT & base.keys() & over.keys():
-        if isinstance(base[key], dict) and isinstance(over[key], dict):
-            merged[key] = {**cast("JsonObject", base[key]), **cast("JsonObject", over[key])}
-    return merged
 
 
 # --- the provider -----------------------------------------------------------------------------
@@ -185,7 +173,12 @@ class _Dressing:
         self._name = name
         self._auth_header = config.auth_header
         self._headers = _values(config.headers)
-        self._model_headers = {told.id: _values(told.headers) for told in config.models}
+        self._model_headers = {
+            model_id: _values(told.headers) for model_id, told in config.model_overrides.items()
+        }
+        for told in config.models:
+            over = self._model_headers.get(told.id, {})
+            self._model_headers[told.id] = {**over, **_values(told.headers)}
 
     async def put_on(self, call: Call[Struct]) -> Call[Struct]:
         """The call with the file's headers. Raises `ModelsError` for one without a value."""

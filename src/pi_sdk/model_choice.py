@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -170,6 +169,8 @@ def _only(models: Models, found: Sequence[Model], reference: str) -> Model:
 
 
 def _near(reference: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches  # for error texts only
+
     folded = {name.lower(): name for name in names}
     tails = {name.lower().rpartition("/")[2]: name for name in names}
     close = get_close_matches(reference.lower(), folded, n=5, cutoff=0.6)

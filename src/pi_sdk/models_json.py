@@ -16,10 +16,18 @@ from msgspec import UNSET, Meta, UnsetType
 from pi_ai import JsonObject, JsonValue, ModelCost
 from pi_ai.json_text import parse_json
 from pi_ai.secrets import Masked
-from pi_ai.types import Compat, InputLimits
+from pi_ai.types import Compat, CostTier, InputLimits
+from pi_ai.wire import from_json_value
 from pi_sdk.errors import SdkError
 
-__all__ = ("ModelConfig", "ProviderConfig", "parse_relaxed_json", "read_models_json")
+__all__ = (
+    "CostOverride",
+    "ModelConfig",
+    "ModelOverride",
+    "ProviderConfig",
+    "parse_relaxed_json",
+    "read_models_json",
+)
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Count: TypeAlias = Annotated[int, Meta(gt=0)]
@@ -49,8 +57,42 @@ class ModelConfig(Masked, rename="camel", kw_only=True, frozen=True):
         return f"<ModelConfig {self.id}>"
 
 
+class CostOverride(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """Prices of a `ModelOverride`, in USD per million tokens; None leaves what the model has."""
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
+    tiers: list[CostTier] | None = None
+
+
+class ModelOverride(Masked, rename="camel", kw_only=True, frozen=True):
+    """What the file says of a model that the provider has anyway; None leaves what it has."""
+
+    name: Text | None = None
+    reasoning: bool | None = None
+    thinking_level_map: dict[str, str | None] | None = None
+    input: list[Literal["text", "image"]] | None = None
+    input_limits: InputLimits | None = None
+    cost: CostOverride | None = None
+    prompt_cache: dict[str, float] | None = None
+    context_window: Count | None = None
+    max_tokens: Count | None = None
+    sampling_params: JsonObject | None = None
+    sampling_params_by_thinking_level: dict[str, JsonObject] | None = None
+    headers: dict[str, str] | None = None
+    compat: Compat | None = None
+
+    def __repr__(self) -> str:  # headers may hold secrets
+        return f"<ModelOverride {self.name or ''}>"
+
+
 class ProviderConfig(Masked, rename="camel", kw_only=True, frozen=True):
-    """One provider of the file. `api_key` and the values of `headers` may name variables."""
+    """One provider of the file. `api_key` and the values of `headers` may name variables.
+
+    `model_overrides` are by the id of the model.
+    """
 
     name: Text | None = None
     base_url: Text | None = None
@@ -60,7 +102,9 @@ class ProviderConfig(Masked, rename="camel", kw_only=True, frozen=True):
     auth_header: bool = False
     compat: Compat | None = None
     models: list[ModelConfig] = msgspec.field(default_factory=list[ModelConfig])
-    model_overrides: JsonValue | UnsetType = UNSET
+    model_overrides: dict[str, ModelOverride] = msgspec.field(
+        default_factory=dict[str, ModelOverride]
+    )
     oauth: JsonValue | UnsetType = UNSET
 
     def __repr__(self) -> str:  # the key is a secret
@@ -121,7 +165,7 @@ def _check(value: JsonValue) -> tuple[dict[str, ProviderConfig], list[str]]:
     faults: list[str] = []
     for name, record in cast("dict[str, Any]", told).items():
         try:
-            providers[name] = msgspec.convert(record, ProviderConfig)
+            providers[name] = from_json_value(record, ProviderConfig)
         except msgspec.ValidationError as error:
             reason, _, where = str(error).partition(" - at `$")
             faults.append(f"providers.{name}{where.rstrip('`')}: {reason}")

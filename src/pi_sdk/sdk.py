@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from msgspec import Struct
 
@@ -19,7 +19,9 @@ from pi_agent import Agent, AgentTool, Hooks
 from pi_ai import Model, ModelsError, StreamOptions, ThinkingLevel
 from pi_ai.auth.storage import FileCredentialStore
 from pi_ai.models import Models, default_models
+from pi_sdk.agent_options import AgentOptions, PathLike, check_agent_options
 from pi_sdk.agent_session import AgentSession
+from pi_sdk.arguments import check_type
 from pi_sdk.custom_providers import load_user_models
 from pi_sdk.device_id import stored_device_id
 from pi_sdk.errors import SdkError, SessionCwdError
@@ -31,7 +33,7 @@ from pi_sdk.settings import SettingsManager
 from pi_sdk.settings_effects import request_options, session_directory, tool_options
 from pi_sdk.start_choice import choose_start_level, choose_start_model, record_start
 from pi_sdk.system_prompt import build_sections
-from pi_sdk.tool_selection import register_tools, select_tools
+from pi_sdk.tool_selection import are_changes, register_tools, select_tools
 from pi_session import SessionManager, resolve_agent_dir
 from pi_tools import LocalFileOperations, ToolOptions, create_all_tools
 
@@ -39,15 +41,13 @@ __all__ = ("AgentCreation", "create_agent", "models_of")
 
 _log = logging.getLogger(__name__)
 
-PathLike: TypeAlias = str | os.PathLike[str]
-
 _PLACEHOLDER = Model(id="unknown", api="unknown", provider="unknown")
 
 
 class AgentCreation:
     """What `create_agent` gives: await it, or use it in `async with`, to get the session."""
 
-    def __init__(self, options: _Options) -> None:
+    def __init__(self, options: AgentOptions) -> None:
         self._options = options
         self._session: AgentSession | None = None
 
@@ -130,13 +130,14 @@ def create_agent(
             in place of what the settings say of that.
         scoped_models: The models that cycling stops at; by default all that can be used.
 
-    Raises, when it is awaited: `SdkError` for an option that cannot be used, `ModelChoiceError`
-    for an unknown model, `SessionError` and OSError for the session file. No model at all is no
+    Raises, when it is awaited: TypeError for an option of another type, `SdkError` for one that
+    cannot be used, `ModelChoiceError` for an unknown model, `SessionError` and OSError for the
+    session file. No model at all is no
     error: prompting raises then. What cannot be used of models.json and settings.json is logged as
     a warning.
     """
     return AgentCreation(
-        _Options(
+        AgentOptions(
             cwd=cwd,
             agent_dir=agent_dir,
             model=model,
@@ -161,34 +162,11 @@ def create_agent(
     )
 
 
-class _Options(Struct, frozen=True, kw_only=True):
-    """The arguments of `create_agent`."""
-
-    cwd: PathLike | None
-    agent_dir: PathLike | None
-    model: Model | str | None
-    thinking_level: ThinkingLevel | None
-    tools: Sequence[str] | None
-    no_tools: Literal["builtin", "all"] | None
-    exclude_tools: Sequence[str]
-    custom_tools: Sequence[AgentTool]
-    tool_options: ToolOptions | None
-    system_prompt: str | None
-    append_system_prompt: Sequence[str]
-    context_files: bool
-    settings: SettingsManager | None
-    project_trusted: bool
-    session_manager: SessionManager | None
-    models: Models | None
-    stream_options: StreamOptions | None
-    hooks: Hooks | None
-    session_settings: SessionSettings | None
-    scoped_models: Sequence[ScopedModel]
-
-
-async def _create(options: _Options) -> AgentSession:
+async def _create(options: AgentOptions) -> AgentSession:
+    check_type("session_manager", options.session_manager, SessionManager)
     session = options.session_manager
     try:
+        check_agent_options(options)
         cwd = _working_directory(options)
         agent_dir = resolve_agent_dir(options.agent_dir).absolute()
         settings = _settings(options, cwd, agent_dir)
@@ -222,19 +200,11 @@ async def _look_up_credentials(models: Models) -> None:
 
 
 def _assemble(
-    options: _Options, place: _Place, session: SessionManager, *, models: Models
+    options: AgentOptions, place: _Place, session: SessionManager, *, models: Models
 ) -> AgentSession:
-    cwd, settings = place.cwd, place.settings.current
-    tool_settings = tool_options(settings, options.tool_options, place.agent_dir)
-    built_in = list(create_all_tools(cwd, tool_settings).values())
-    tools = select_tools(
-        built_in,
-        options.custom_tools,
-        tools=options.tools,
-        no_tools=options.no_tools,
-        exclude_tools=options.exclude_tools,
-        default_tools=settings.default_tools,
-    )
+    settings = place.settings.current
+    tools = _make_tools(options, place)
+    changes = options.tools if options.tools and are_changes(options.tools) else ()
     choice = choose_start_model(session, models, settings, wanted=options.model)
     level = choose_start_level(session, choice, settings, wanted=options.thinking_level)
     record_start(session, choice.model, level)
@@ -244,9 +214,9 @@ def _assemble(
         models=models,
         stream_options=request_options(settings, options.stream_options),
         hooks=options.hooks,
-        cwd=cwd,
+        cwd=place.cwd,
     )
-    agent.state.tools = tools
+    agent.state.tools = tools.active
     return AgentSession(
         agent=agent,
         session_manager=session,
@@ -257,27 +227,55 @@ def _assemble(
         model_fallback_message=choice.fallback_message,
         session_settings=options.session_settings,
         scoped_models=options.scoped_models,
-        registered_tools=register_tools(
-            built_in,
-            options.custom_tools,
-            tools=options.tools,
-            no_tools=options.no_tools,
-            exclude_tools=options.exclude_tools,
-        ),
+        registered_tools=tools.registered,
         custom_tool_names=[tool.name for tool in options.custom_tools],
         bash_operations=(options.tool_options or ToolOptions()).get("bash", {}).get("operations"),
-        restores_tools=options.tools is None and options.no_tools is None,
+        restores_tools=options.no_tools is None and (options.tools is None or bool(changes)),
+        tool_changes=changes,
         reload=partial(_reload, options, place),
     )
 
 
-async def _reload(options: _Options, place: _Place) -> Reloaded:
+class _Tools(Struct, frozen=True):
+    """The tools to start with, and all that can be made active."""
+
+    active: list[AgentTool]
+    registered: list[AgentTool]
+
+
+def _make_tools(options: AgentOptions, place: _Place) -> _Tools:
+    settings = place.settings.current
+    tool_settings = tool_options(settings, options.tool_options, place.agent_dir)
+    built_in = list(create_all_tools(place.cwd, tool_settings).values())
+    active = select_tools(
+        built_in,
+        options.custom_tools,
+        tools=options.tools,
+        no_tools=options.no_tools,
+        exclude_tools=options.exclude_tools,
+        default_tools=settings.default_tools,
+    )
+    registered = register_tools(
+        built_in,
+        options.custom_tools,
+        tools=options.tools,
+        no_tools=options.no_tools,
+        exclude_tools=options.exclude_tools,
+    )
+    return _Tools(active, registered)
+
+
+async def _reload(options: AgentOptions, place: _Place) -> Reloaded:
+    before = {tool.name for tool in _make_tools(options, place).active}
     place.settings.reload()
     for problem in place.settings.drain_errors():
         _log.warning("%s", problem)
+    tools = _make_tools(options, place)
     return Reloaded(
-        request_options(place.settings.current, options.stream_options),
-        _make_sections(options, place),
+        stream_options=request_options(place.settings.current, options.stream_options),
+        sections=_make_sections(options, place),
+        registered_tools=tools.registered,
+        added_tools=[tool for tool in tools.active if tool.name not in before],
     )
 
 
@@ -295,7 +293,7 @@ def _user_models(agent_dir: Path) -> Models:
     return models
 
 
-def _settings(options: _Options, cwd: Path, agent_dir: Path) -> SettingsManager:
+def _settings(options: AgentOptions, cwd: Path, agent_dir: Path) -> SettingsManager:
     if options.settings is not None:
         if options.project_trusted:
             raise SdkError(
@@ -312,7 +310,7 @@ def _settings(options: _Options, cwd: Path, agent_dir: Path) -> SettingsManager:
 # --- the system prompt ------------------------------------------------------------------------
 
 
-def _make_sections(options: _Options, place: _Place) -> MakeSections:
+def _make_sections(options: AgentOptions, place: _Place) -> MakeSections:
     """What makes the prompt's sections, with the files as they are now."""
     files = read_context_files(place.cwd, place.agent_dir) if options.context_files else ()
     return partial(
@@ -324,13 +322,13 @@ def _make_sections(options: _Options, place: _Place) -> MakeSections:
     )
 
 
-def _system_prompt(options: _Options, place: _Place) -> str | None:
+def _system_prompt(options: AgentOptions, place: _Place) -> str | None:
     if options.system_prompt is not None:
         return options.system_prompt
     return read_first_prompt_file("SYSTEM.md", _prompt_directories(place))
 
 
-def _append_system_prompt(options: _Options, place: _Place) -> Sequence[str]:
+def _append_system_prompt(options: AgentOptions, place: _Place) -> Sequence[str]:
     if options.append_system_prompt:
         return options.append_system_prompt
     return [read_first_prompt_file("APPEND_SYSTEM.md", _prompt_directories(place)) or ""]
@@ -357,7 +355,7 @@ def _sections(
 # --- directories ------------------------------------------------------------------------------
 
 
-def _working_directory(options: _Options) -> Path:
+def _working_directory(options: AgentOptions) -> Path:
     session = options.session_manager
     if options.cwd is None and session is not None:
         cwd = Path(session.cwd)
@@ -374,7 +372,7 @@ def _working_directory(options: _Options) -> Path:
     return cwd
 
 
-def _works_elsewhere(options: _Options) -> bool:
+def _works_elsewhere(options: AgentOptions) -> bool:
     """Whether the file tools are for another place, which may have directories we have not."""
     given = options.tool_options or ToolOptions()
     operations = (

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from pi_agent.types import QueueMode
-from pi_ai import Model, ThinkingLevel, Wire
+from pi_ai import THINKING_LEVELS, Model, ThinkingLevel, Wire
 from pi_ai.thinking import clamp_thinking_level
+from pi_sdk.arguments import check_choice, check_each, check_names, check_type
 from pi_sdk.events import SessionInfoChangedEvent, ThinkingLevelChangedEvent
 from pi_sdk.session_settings import ScopedModel
 from pi_sdk.session_state import SessionState
@@ -20,6 +21,8 @@ from pi_sdk.tool_loadout import choose_active
 __all__ = ("CycleDirection", "ModelCycle", "SessionControls")
 
 _log = logging.getLogger(__name__)
+
+_MODES = ("all", "one-at-a-time")
 
 CycleDirection: TypeAlias = Literal["forward", "backward"]
 
@@ -46,7 +49,8 @@ class SessionControls(SessionState):
 
         The level becomes the user's for that model, else stays, as far as the model can.
         """
-        await self._core.require_credentials(model, f"No API key for {model.provider}/{model.id}")
+        check_type("model", model, Model, optional=False)
+        await self._core.require_credentials(model)
         await self._use_model(model, None)
         if persist:
             await self._save_model(model)
@@ -59,8 +63,7 @@ class SessionControls(SessionState):
         None if there is no other one. A model that is not among them is followed by the first, or
         the last backwards. Raises ValueError for an unknown direction.
         """
-        if direction not in ("forward", "backward"):
-            raise ValueError(f"direction: expected 'forward' or 'backward', found {direction!r}")
+        check_choice("direction", direction, ("forward", "backward"))
         available = {(model.provider, model.id) for model in self.models.get_available()}
         scoped = bool(self._core.scoped_models)
         models = self._core.scoped_models or list(map(ScopedModel, self.models.get_available()))
@@ -78,6 +81,7 @@ class SessionControls(SessionState):
 
     def set_scoped_models(self, models: Sequence[ScopedModel]) -> None:
         """Let cycling stop at these only; at all that can be used if there are none."""
+        check_each("models", models, ScopedModel)
         self._core.scoped_models = tuple(models)
 
     def _position(self, choices: Sequence[ScopedModel]) -> int | None:
@@ -99,7 +103,9 @@ class SessionControls(SessionState):
     # --- thinking -----------------------------------------------------------------------------
 
     async def set_thinking_level(self, level: ThinkingLevel, *, persist: bool = False) -> None:
-        """Think harder or less hard, as far as the model can."""
+        """Think harder or less hard, as far as the model can. Raises ValueError for no level."""
+        check_type("level", level, str, optional=False)
+        check_choice("level", level, THINKING_LEVELS)
         clamped = clamp_thinking_level(self.model, level) if self.model else level
         if clamped != self.thinking_level:
             self.session_manager.append_thinking_level_change(clamped)
@@ -126,17 +132,20 @@ class SessionControls(SessionState):
 
         Tools that stay active keep their place, others come last.
         """
+        check_names("names", names)
         state = self.agent.state
         state.tools = choose_active(self._core.registered_tools, state.tools, names)
 
     def set_steering_mode(self, mode: QueueMode) -> None:
         """How much steering one turn takes. Raises ValueError for an unknown mode."""
-        self.agent.steering_queue.mode = _checked_mode(mode)
+        check_choice("mode", mode, _MODES)
+        self.agent.steering_queue.mode = mode
         self.settings.set("steeringMode", mode)
 
     def set_follow_up_mode(self, mode: QueueMode) -> None:
         """How many follow-ups are taken at a time. Raises ValueError for an unknown mode."""
-        self.agent.follow_up_queue.mode = _checked_mode(mode)
+        check_choice("mode", mode, _MODES)
+        self.agent.follow_up_queue.mode = mode
         self.settings.set("followUpMode", mode)
 
     def set_auto_compaction_enabled(self, enabled: bool) -> None:
@@ -151,6 +160,7 @@ class SessionControls(SessionState):
 
     async def set_session_name(self, name: str) -> None:
         """Set the session's display name; line breaks become spaces, and "" clears it."""
+        check_type("name", name, str, optional=False)
         self.session_manager.append_session_info(name)
         await self._core.listeners.tell(SessionInfoChangedEvent(self.session_name))
 
@@ -163,9 +173,3 @@ class SessionControls(SessionState):
         self.settings.set("defaultProvider", model.provider)
         self.settings.set("defaultModel", model.id)
         await self.save_settings()
-
-
-def _checked_mode(mode: QueueMode) -> QueueMode:
-    if mode not in ("all", "one-at-a-time"):
-        raise ValueError(f"mode: expected 'all' or 'one-at-a-time', found {mode!r}")
-    return mode

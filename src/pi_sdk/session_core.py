@@ -157,14 +157,28 @@ class SessionCore(Struct, eq=False, kw_only=True):
         model = self.model
         if model is None:
             raise NoModelError(f"No model selected.\n\n{_HOW_TO_GET_A_MODEL}")
-        await self.require_credentials(model, f"No API key found for {model.provider}.")
+        try:
+            await self._check_credentials(model)
+        except ModelsError as error:
+            text = f"No API key found for {model.provider}."
+            if self.models.credentials.known_type(model.provider) == "oauth":
+                text = (
+                    f'Authentication failed for "{model.provider}". '
+                    "Credentials may have expired or network is unavailable."
+                )
+            raise NoModelError(f"{text}\n\n{error}") from error
         return model
 
-    async def require_credentials(self, model: Model, text: str) -> None:
-        """Raise `NoModelError` with `text` if a request would find no credentials."""
+    async def require_credentials(self, model: Model) -> None:
+        """Raise `NoModelError` if a request to `model` would find no credentials."""
         try:
-            if self.agent.stream_options.get("api_key") is None:
-                await self.models.credentials.list()
-            self.models.check_credentials(model, **self.agent.stream_options)
+            await self._check_credentials(model)
         except ModelsError as error:
+            text = f"No API key for {model.provider}/{model.id}"
             raise NoModelError(f"{text}\n\n{error}") from error
+
+    async def _check_credentials(self, model: Model) -> None:
+        """Raise `ModelsError` if a request to `model` would find no credentials."""
+        if self.agent.stream_options.get("api_key") is None:
+            await self.models.credentials.list()
+        self.models.check_credentials(model, **self.agent.stream_options)

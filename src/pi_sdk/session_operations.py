@@ -5,11 +5,13 @@ Source: sdk spec, sections 9, 12.1 and 14.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
+from pi_agent import AgentTool
 from pi_ai import JsonValue, StreamOptions
+from pi_sdk.arguments import check_type
 from pi_sdk.compacting import Compacting
 from pi_sdk.courses import Courses
 from pi_sdk.errors import (
@@ -29,11 +31,16 @@ from pi_tools.user_bash import UserBashResult
 __all__ = ("Reloaded", "SessionOperations")
 
 
-class Reloaded(Struct, frozen=True):
-    """What becomes of the files that were read again: requests' options, and the system prompt."""
+class Reloaded(Struct, frozen=True, kw_only=True):
+    """What becomes of the files that were read again: requests, the system prompt, and tools.
+
+    `added_tools` are those that the settings make active now and did not before.
+    """
 
     stream_options: StreamOptions
     sections: MakeSections
+    registered_tools: Sequence[AgentTool]
+    added_tools: Sequence[AgentTool]
 
 
 class SessionOperations(SessionControls):
@@ -145,6 +152,7 @@ class SessionOperations(SessionControls):
         `CompactionError` if there is nothing to compact, `SummaryError` if no summary came,
         `CompactionCancelledError`, `NoModelError`, and RuntimeError in a listener during a run.
         """
+        check_type("instructions", instructions, str)
         self._require_open()
         if not self._courses.is_settled:
             self._refuse_inside("compact")
@@ -189,14 +197,19 @@ class SessionOperations(SessionControls):
     async def reload(self) -> None:
         """Read settings and prompt files again. Raises `SessionBusyError` while something runs.
 
-        Overrides of the settings and switches of this session are dropped; the options of tools
-        stay as they are. Raises `SdkError` if the session was made without a way to do so.
+        Overrides of the settings and switches of this session are dropped. Tools work as the
+        settings say now; those that `defaultTools` names anew become active, and none inactive.
+        Raises `SdkError` if the session was made without a way to do so.
         """
         self._require_idle("current compaction", "before reloading.")
         if self._reload is None:
             raise SdkError("reload: this session was made from values, there is nothing to read")
         found = await self._reload()
         self.agent.stream_options, self._core.sections = found.stream_options, found.sections
+        self._core.registered_tools = found.registered_tools
+        state, made = self.agent.state, {tool.name: tool for tool in found.registered_tools}
+        active = {tool.name: made.get(tool.name, tool) for tool in state.tools}
+        state.tools = list((active | {tool.name: tool for tool in found.added_tools}).values())
         self._core.forget_switches()
         self._use_modes()
 
@@ -215,6 +228,7 @@ class SessionOperations(SessionControls):
         `on_chunk` gets the output as it comes, and so do listeners, with `id`. Several may run at
         once. Raises what `on_chunk` and the shell's start raise, and what storing raises.
         """
+        check_type("command", command, str, optional=False)
         self._require_open()
         result = await self._commands.run(command, on_chunk, id)
         self.record_bash_result(command, result, exclude_from_context=exclude_from_context)

@@ -10,10 +10,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from pi_ai import JsonObject, JsonValue
+from pi_ai.wire import from_json_value
 from pi_sdk.errors import SdkError
 from pi_sdk.settings_check import check_settings, find_unknown_key, merge_settings
 from pi_sdk.settings_layer import SettingsLayer
@@ -105,7 +105,7 @@ class SettingsManager:
                 checked = check_settings(layer.values, project=scope == "project")
                 merged = merge_settings(merged, checked.values)
             merged = merge_settings(merged, self._overrides)
-            self._current = msgspec.convert(merged, Settings)
+            self._current = from_json_value(merged, Settings)
         return self._current
 
     @property

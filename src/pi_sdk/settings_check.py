@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, cast, get_args, get_origin
 
 import msgspec
@@ -78,6 +77,8 @@ def find_unknown_key(keys: tuple[str, ...]) -> str | None:
         elif _is_group(kind):
             fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
             if key not in fields:
+                from difflib import get_close_matches  # for error texts only
+
                 close = get_close_matches(key, fields, n=1)
                 hint = f". Did you mean {close[0]}?" if close else ""
                 return f"{path}: no such setting{hint}"

@@ -13,7 +13,7 @@ from pi_agent import AgentTool
 from pi_sdk.errors import SdkError
 from pi_tools import CODING_TOOL_NAMES
 
-__all__ = ("register_tools", "select_tools")
+__all__ = ("apply_changes", "are_changes", "register_tools", "select_tools")
 
 
 def select_tools(
@@ -38,7 +38,7 @@ def select_tools(
     if no_tools == "all":
         names = []
     if tools is not None:
-        names = _modified(by_name, names, tools) if _are_changes(tools) else _listed(by_name, tools)
+        names = _changed(by_name, names, tools) if are_changes(tools) else _listed(by_name, tools)
     return [
         by_name[name]
         for name in names
@@ -53,12 +53,20 @@ def _defaults(setting: Sequence[str] | None) -> list[str]:
     plain = [entry for entry in setting if entry[:1] not in {"+", "-"}]
     # A list of changes alone changes the usual ones; an empty one asks for none.
     names = plain if plain or not setting else list[str](CODING_TOOL_NAMES)
-    for entry in setting:
-        if entry.startswith("-"):
-            names = [name for name in names if name != entry[1:]]
-        elif entry.startswith("+"):
-            names.append(entry[1:])
-    return list(dict.fromkeys(names))
+    changes = [entry for entry in setting if entry[:1] in {"+", "-"}]
+    return apply_changes(list(dict.fromkeys(names)), changes)
+
+
+def apply_changes(names: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """`names` after `+name` and `-name`, in their order; what is added comes last, once."""
+    changed = list(names)
+    for entry in changes:
+        name = entry[1:]
+        if entry[0] == "-":
+            changed = [other for other in changed if other != name]
+        elif name not in changed:
+            changed.append(name)
+    return changed
 
 
 def register_tools(
@@ -75,7 +83,7 @@ def register_tools(
     """
     by_name = {tool.name: tool for tool in (*built_in, *custom)}
     names = [] if no_tools == "all" else list(by_name)
-    if tools is not None and not _are_changes(tools):
+    if tools is not None and not are_changes(tools):
         names = _listed(by_name, tools)
     return [
         by_name[name]
@@ -84,7 +92,8 @@ def register_tools(
     ]
 
 
-def _are_changes(tools: Sequence[str]) -> bool:
+def are_changes(tools: Sequence[str]) -> bool:
+    """Whether the list changes the default tools. Raises `SdkError` if only a part of it does."""
     changes = [entry for entry in tools if entry[:1] in {"+", "-"}]
     if changes and len(changes) != len(tools):
         raise SdkError(
@@ -99,15 +108,11 @@ def _are_changes(tools: Sequence[str]) -> bool:
     return bool(changes)
 
 
-def _modified(by_name: dict[str, AgentTool], names: list[str], changes: Sequence[str]) -> list[str]:
+def _changed(by_name: dict[str, AgentTool], names: list[str], changes: Sequence[str]) -> list[str]:
     for entry in changes:
-        name = entry[1:]
-        if entry[0] == "-":
-            names = [other for other in names if other != name]
-        else:
-            _require_known(by_name, name)
-            names = names if name in names else [*names, name]
-    return names
+        if entry[0] == "+":
+            _require_known(by_name, entry[1:])
+    return apply_changes(names, changes)
 
 
 def _listed(by_name: dict[str, AgentTool], tools: Sequence[str]) -> list[str]:

@@ -6,12 +6,14 @@ Source: sdk spec, section 14.2; session spec, section 15.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from pi_ai import AbortController, AbortError, Wire
 from pi_sdk.errors import NoModelError
 from pi_sdk.session_core import SessionCore
 from pi_sdk.summaries import session_summarizer
 from pi_sdk.tool_loadout import choose_active, recorded_loadout
+from pi_sdk.tool_selection import apply_changes
 from pi_session import navigate_session
 from pi_session.entries import EntryView
 
@@ -107,10 +109,14 @@ class TreeMoves:
         )
 
 
-def restore_tools(core: SessionCore) -> None:
-    """Make the tools active that the branch ends with, if the session started with default ones."""
+def restore_tools(core: SessionCore, changes: Sequence[str] = ()) -> None:
+    """Make the tools active that the branch ends with, if the session started with default ones.
+
+    `changes` are `+name` and `-name`, made to those.
+    """
     if not core.restores_tools:
         return
     names = recorded_loadout(core.session_manager.get_branch(), core.custom_tool_names)
     if names is not None:
+        names = apply_changes(names, changes)
         core.agent.state.tools = choose_active(core.registered_tools, (), names)

@@ -7,7 +7,6 @@ Reads of each line only what is counted, and keeps nothing of it. Source: sessio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Literal, TypeAlias, cast
 
 import msgspec
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from pi_ai.cost import sum_usage
 from pi_ai.types import AssistantMessage, Cost, JsonObject, ToolResultMessage, Usage
+from pi_ai.wire import decoder_for
 from pi_session.entries import (
     BranchSummaryEntry,
     CompactionEntry,
@@ -249,17 +249,11 @@ class _Line(Struct):
 _COUNTED = frozenset({"message", "usage", "compaction", "branch_summary"})
 
 
-@cache
-def _lines() -> msgspec.json.Decoder[_Line]:
-    """Made when something is first counted: it costs a millisecond."""
-    return msgspec.json.Decoder(_Line)
-
-
 def _read_line(entry: Entry) -> _Line:
     if entry.type not in _COUNTED:
         return _Line()
     try:
-        return _lines().decode(entry.line)
+        return decoder_for(_Line).decode(entry.line)
     except (ValueError, RecursionError):
         return _read_line_leniently(entry)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from pi_agent.types import ToolError
 from pi_ai import JsonObject
+from pi_ai.wire import from_json_value
 
 __all__ = ("read_arguments", "whole_number")
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 def read_arguments(arguments: JsonObject, kind: type[T]) -> T:
     """`arguments` as `kind`; unknown keys are ignored. Raises ToolError if they do not fit."""
     try:
-        return msgspec.convert(arguments, kind)
+        return from_json_value(arguments, kind)
     except msgspec.ValidationError as error:
         raise ToolError(f"Invalid arguments: {error}") from error
 

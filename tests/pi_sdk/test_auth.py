@@ -60,6 +60,32 @@ def test_a_key_of_auth_json_is_sent(fake, agent_dir, write_models, monkeypatch):
     assert json.loads((agent_dir / "auth.json").read_text()) == {}
 
 
+def test_sdk_check_39_the_callers_key_then_the_stored_one_then_the_files(
+    fake, agent_dir, write_models, monkeypatch
+):
+    monkeypatch.setenv("ZK", "stored")
+    write_auth(agent_dir, {"fake": {"type": "api_key", "key": "$ZK"}})
+
+    async def main():
+        async with fake:
+            write_models({"fake": fake.config(apiKey="of-the-file")})
+            manager = SessionManager.in_memory(agent_dir)
+            async with create_agent(
+                agent_dir=agent_dir, session_manager=manager, model="fake/m1"
+            ) as agent:
+                credentials = agent.models.credentials
+                await agent.prompt("one")
+                credentials.set_runtime_api_key("fake", "of-the-caller")
+                await agent.prompt("two")
+                credentials.remove_runtime_api_key("fake")
+                await credentials.logout("fake")
+                await agent.prompt("three")
+            return [request.headers["authorization"] for request in fake.server.requests]
+
+    sent = asyncio.run(main())
+    assert sent == ["Bearer stored", "Bearer of-the-caller", "Bearer of-the-file"]
+
+
 def test_the_first_model_is_one_with_a_stored_key(agent_dir):
     write_auth(agent_dir, {"groq": {"type": "api_key", "key": "k"}})
 
@@ -90,6 +116,25 @@ def test_a_login_of_another_process_is_seen_by_the_next_prompt(fake, agent_dir, 
             return request.headers["authorization"], request.headers["x-a"]
 
     assert asyncio.run(main()) == ("Bearer k", "scoped")
+
+
+def test_a_login_that_its_provider_has_not_is_no_missing_key(agent_dir):
+    write_auth(agent_dir, {"groq": {"type": "oauth", "access": "a", "refresh": "r", "expires": 1}})
+
+    async def main() -> None:
+        manager = SessionManager.in_memory(agent_dir)
+        async with create_agent(
+            agent_dir=agent_dir, session_manager=manager, model="groq/openai/gpt-oss-120b"
+        ) as agent:
+            await agent.prompt("hi")
+
+    with pytest.raises(NoModelError) as raised:
+        asyncio.run(main())
+    first, help_ = str(raised.value).split("\n\n")
+    assert first == (
+        'Authentication failed for "groq". Credentials may have expired or network is unavailable.'
+    )
+    assert "Log in again" in help_
 
 
 def test_a_broken_auth_json_starts_an_agent_and_ends_its_prompts(

@@ -26,4 +26,5 @@ def test_the_import_loads_no_http_client_and_nothing_optional(name: str) -> None
     code = f"import {name}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"aiohttp", "jsonschema_rs", "docstring_parser", "PIL", "pi_ai.testing"}
+    unneeded = {"aiohttp", "jsonschema_rs", "docstring_parser", "PIL", "pi_ai.testing", "difflib"}
+    assert not loaded & unneeded

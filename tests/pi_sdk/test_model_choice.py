@@ -62,8 +62,8 @@ DATED = ["big-model-20240101", "big-model-20250101", "big-model"]
         "level",
         "provider, id and level",
         "literal id with a level wins",
-        "sdk check 40: undated before dated",
-        "sdk check 40: the later of two dated",
+        "sdk_check_40_undated_before_dated",
+        "sdk_check_40_the_later_of_two_dated",
         "latest counts as undated",
         "the one with credentials",
         "fuzzy among those with credentials",
@@ -118,7 +118,7 @@ def test_unknown_references_list_near_matches(reference, provider, text):
         ("new", "zed", "new", None),
         ("new:high", "zed", "new", "high"),
     ],
-    ids=["sdk check 40: unknown suffix stays", "provider option", "level"],
+    ids=["sdk_check_40_unknown_suffix_stays", "provider option", "level"],
 )
 def test_a_known_provider_takes_an_unknown_id_at_its_word(reference, provider, model_id, level):
     choice = match_start_model(collection(zed=["m"]), reference, provider=provider)

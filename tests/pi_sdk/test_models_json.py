@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pi_ai import Context, Model, Models, ModelsError, UserMessage
 from pi_ai.json_text import js_json
@@ -131,8 +132,13 @@ def test_every_field_of_a_model_arrives(agent_dir, write_models):
             "Invalid models.json schema:\n"
             "  - providers.a.models[0]: Object missing required field `id`",
         ),
+        (
+            {"a": {"modelOverrides": {"m": {"contextWindow": 0}}}},
+            "Invalid models.json schema:\n"
+            "  - providers.a.modelOverrides[...].contextWindow: Expected `int` >= 1",
+        ),
     ],
-    ids=["no json", "no object", "no providers", "each fault", "missing id"],
+    ids=["no json", "no object", "no providers", "each fault", "missing id", "bad override"],
 )
 def test_a_bad_file_leaves_every_provider_out(agent_dir, write_models, content, text):
     path = write_models(content)
@@ -167,11 +173,11 @@ NEEDS_SOMETHING = 'must specify "baseUrl", "headers", "compat", "modelOverrides"
             'Provider zed: "baseUrl" is required when defining custom models.',
         ),
         (
-            {"models": [MODEL], "modelOverrides": {}, "oauth": "radius"},
-            "Provider zed: not available in this version: modelOverrides, oauth",
+            {"models": [MODEL], "oauth": "radius"},
+            "Provider zed: not available in this version: oauth",
         ),
     ],
-    ids=["nothing", "a key alone", "no api", "no base url", "unbuilt fields"],
+    ids=["nothing", "a key alone", "no api", "no base url", "an unbuilt field"],
 )
 def test_a_bad_provider_leaves_only_itself_out(agent_dir, write_models, config, text):
     path = write_models({"zed": config, "good": {"models": [MODEL]}})
@@ -231,6 +237,115 @@ def test_compat_of_provider_and_model_is_merged_one_level_deep(agent_dir, write_
         "b": {},
         "chatTemplateKwargs": {"x": 1, "y": 2},
     }
+
+
+BASE = {
+    **MODEL,
+    "thinkingLevelMap": {"off": None, "high": "max"},
+    "inputLimits": {"maxRequestBytes": 5, "images": {"resize": {"maxWidth": 9}, "count": 2}},
+    "cost": {"input": 1, "output": 2, "cacheRead": 0.5, "cacheWrite": 4},
+    "promptCache": {"short": 1, "long": 2},
+    "contextWindow": 1000,
+    "maxTokens": 100,
+    "samplingParams": {"top_p": 1, "nested": {"a": 1}},
+    "samplingParamsByThinkingLevel": {"high": {"top_p": 1, "top_k": 1}},
+    "compat": {"own": {"x": 1}, "openRouterRouting": {"x": 1, "y": 1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ({}, {}),
+        ({"name": "N", "contextWindow": 2000}, {"name": "N", "contextWindow": 2000}),
+        ({"reasoning": True, "input": ["image"]}, {"reasoning": True, "input": ["image"]}),
+        (
+            {"thinkingLevelMap": {"high": None, "low": "l"}},
+            {"thinkingLevelMap": {"off": None, "high": None, "low": "l"}},
+        ),
+        (
+            {"inputLimits": {"images": {"resize": {"maxHeight": 3}}}},
+            {
+                "inputLimits": {
+                    "maxRequestBytes": 5,
+                    "images": {"resize": {"maxWidth": 9, "maxHeight": 3}, "count": 2},
+                }
+            },
+        ),
+        (
+            {"cost": {"input": 0, "cacheRead": 3}},
+            {"cost": {"input": 0, "output": 2, "cacheRead": 3, "cacheWrite": 4}},
+        ),
+        ({"promptCache": {"long": 3}}, {"promptCache": {"short": 1, "long": 3}}),
+        (
+            {"samplingParams": {"nested": {"b": 1}}},
+            {"samplingParams": {"top_p": 1, "nested": {"b": 1}}},
+        ),
+        (
+            {"samplingParamsByThinkingLevel": {"high": {"top_k": 2}, "low": {"top_k": 3}}},
+            {
+                "samplingParamsByThinkingLevel": {
+                    "high": {"top_p": 1, "top_k": 2},
+                    "low": {"top_k": 3},
+                }
+            },
+        ),
+        (
+            {"compat": {"own": {"y": 1}, "openRouterRouting": {"y": 2}}},
+            {"compat": {"own": {"y": 1}, "openRouterRouting": {"x": 1, "y": 2}}},
+        ),
+    ],
+    ids=[
+        "nothing",
+        "scalars",
+        "a list is replaced",
+        "levels",
+        "limits",
+        "prices, 0 too",
+        "prompt cache",
+        "parameters",
+        "parameters by level",
+        "compat",
+    ],
+)
+def test_an_override_lies_on_top_of_a_model(agent_dir, write_models, override, changed):
+    write_models(
+        {"zed": {"models": [BASE], "modelOverrides": {"m": override, "nobody": {"name": "x"}}}}
+    )
+    models, problems = load_user_models(agent_dir, Models(()))
+    assert problems == []
+    (model,) = models.get_models("zed")
+    before = {"name": "m", "input": ["text"], "reasoning": False, **BASE, "provider": "zed"}
+    written: Any = to_json_value(model)
+    assert written == {**before, **changed}
+
+
+def test_an_override_alone_edits_a_model_of_the_catalogue(agent_dir, write_models):
+    write_models({"openai": {"modelOverrides": {"gpt-5": {"maxTokens": 77}}}})
+    base = Models()
+    models, problems = load_user_models(agent_dir, base)
+    assert problems == []
+    edited, original = models.get_model("openai", "gpt-5"), base.get_model("openai", "gpt-5")
+    assert edited == replace(original, max_tokens=77)
+    assert len(models.get_models("openai")) == len(base.get_models("openai"))
+
+
+@pytest.mark.parametrize("config", [{"apiKey": "k"}, {"apiKey": "k", "authHeader": True}])
+def test_a_provider_of_the_catalogue_may_get_no_more_than_a_key(agent_dir, write_models, config):
+    write_models({"groq": config})
+    models, problems = load_user_models(agent_dir, Models())
+    assert problems == []
+    assert {model.provider for model in models.get_available()} == {"groq"}
+
+
+def test_headers_of_an_override_win_over_the_providers(fake, agent_dir, write_models):
+    config = {
+        "apiKey": "k",
+        "modelOverrides": {"m1": {"headers": {"X-Own": "o", "X-Both": "override"}}},
+        "headers": {"X-Own": "provider", "X-All": "a"},
+    }
+    headers = ask(fake, agent_dir, write_models, config)
+    assert (headers["x-own"], headers["x-all"], headers["x-both"]) == ("o", "a", "override")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,12 @@ def test_reloading_takes_over_settings_and_prompt(fake, project):
 
             async def read():
                 settings.set("steeringMode", "all")
-                return Reloaded(given.agent.stream_options, lambda _tools: {"preamble": "B"})
+                return Reloaded(
+                    stream_options=given.agent.stream_options,
+                    sections=lambda _tools: {"preamble": "B"},
+                    registered_tools=given.agent.state.tools,
+                    added_tools=(),
+                )
 
             session = AgentSession(
                 agent=given.agent,

@@ -115,23 +115,48 @@ def test_another_model_for_a_resumed_session_adds_no_entry(fake, project, tmp_pa
     assert asyncio.run(main()) == ("m2", True)
 
 
-def test_a_recorded_model_that_is_gone_is_replaced_and_named(fake, project):
+def recorded_with(path: Path, provider: str, model_id: str) -> None:
+    """Let a session file say that another model answered."""
+    changed = path.read_text().replace('"fake"', f'"{provider}"').replace('"m1"', f'"{model_id}"')
+    path.write_text(changed)
+
+
+@pytest.mark.parametrize(("provider", "model_id"), [("p", "m"), ("fake", "gone"), ("p", "m1")])
+def test_sdk_check_50_a_recorded_model_that_is_gone_is_replaced_and_named(
+    fake, project, tmp_path, provider, model_id
+):
     async def main():
         async with fake:
-            manager = SessionManager.in_memory(project)
+            options = {"cwd": project, "models": fake.models}
+            manager = SessionManager.create(project, tmp_path / "sessions")
+            async with create_agent(**options, session_manager=manager) as session:
+                await session.prompt("one")
+                path = session.session_file
+                assert session.model_fallback_message is None
+            recorded_with(path, provider, model_id)
+            manager = SessionManager.open(path)
+            async with create_agent(**options, session_manager=manager) as session:
+                message = await session.prompt("two")
+                return session.model_fallback_message, session.model.id, message.text
+
+    told, model, text = asyncio.run(main())
+    assert told == f"Could not restore model {provider}/{model_id}. Using fake/m1"
+    assert (model, text) == ("m1", "Hello world")
+
+
+def test_a_recorded_model_that_is_gone_and_no_other_one(fake, project, tmp_path):
+    async def main():
+        async with fake:
+            manager = SessionManager.create(project, tmp_path / "sessions")
             async with create_agent(models=fake.models, session_manager=manager) as session:
                 await session.prompt("one")
-                entries = [entry.raw for entry in manager.get_entries()]
-            for entry in entries:
-                if entry["type"] == "model_change":
-                    entry["modelId"] = "gone"
-                if entry.get("message", {}).get("role") == "assistant":
-                    entry["message"]["model"] = "gone"
-            manager = SessionManager.in_memory(project, entries=entries)
-            async with create_agent(models=fake.models, session_manager=manager) as session:
-                return session.model_fallback_message
+        manager = SessionManager.open(session.session_file)
+        async with create_agent(models=Models(()), session_manager=manager) as session:
+            return session.model, session.thinking_level, session.model_fallback_message
 
-    assert asyncio.run(main()) == "Could not restore model fake/gone. Using fake/m1"
+    model, level, told = asyncio.run(main())
+    assert (model, level) == (None, "off")
+    assert told.splitlines()[0] == "No models available."
 
 
 @pytest.mark.parametrize(

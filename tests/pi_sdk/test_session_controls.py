@@ -98,7 +98,9 @@ def test_cycling_all_models_in_both_directions(fake, project):
                 await session.set_model(away)
                 cycled = await session.cycle_model(direction)
                 found.append((cycled.model.id, cycled.is_scoped))
-            with pytest.raises(ValueError, match="direction: expected 'forward' or 'backward'"):
+            with pytest.raises(
+                ValueError, match="direction: expected one of forward, backward, found 'up'"
+            ):
                 await session.cycle_model("up")
             return found
 
@@ -182,7 +184,9 @@ def test_switches_hold_against_settings_that_win_over_the_users(fake, project):
 def test_an_unknown_mode_is_refused(fake, project):
     async def main():
         async with fake, opened(fake, project) as session:
-            with pytest.raises(ValueError, match="mode: expected 'all' or 'one-at-a-time'"):
+            with pytest.raises(
+                ValueError, match="mode: expected one of all, one-at-a-time, found 'some'"
+            ):
                 session.set_steering_mode("some")
             return session.steering_mode
 
@@ -283,14 +287,28 @@ def test_a_resumed_session_has_the_tools_it_ended_with(fake, project, tmp_path):
 
     async def resume(path):
         found = []
-        for options in ({}, {"custom_tools": [shout]}, {"tools": ["write"]}):
+        for options in (
+            {},
+            {"custom_tools": [shout]},
+            {"tools": ["write"]},
+            {"tools": ["+grep", "-bash"], "custom_tools": [shout]},
+            {"tools": ["-read", "+write"]},
+            {"tools": ["+grep"], "no_tools": "builtin"},
+        ):
             again = SessionManager.open(path)
             async with fake, opened(fake, project, session_manager=again, **options) as session:
                 found.append(session.get_active_tool_names())
         return found
 
     path = asyncio.run(main())
-    assert asyncio.run(resume(path)) == [["read"], ["read", "shout"], ["write"]]
+    assert asyncio.run(resume(path)) == [
+        ["read"],
+        ["read", "shout"],
+        ["write"],
+        ["read", "shout", "grep"],
+        ["write"],
+        ["grep"],
+    ]
 
 
 # --- name and numbers -------------------------------------------------------------------------

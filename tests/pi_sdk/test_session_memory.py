@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pkgutil
+import tracemalloc
 import weakref
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pi_sdk
 from pi_ai import Model, Models, ProviderSpec
 from pi_ai.testing import LoopbackRequest, LoopbackResponse, LoopbackServer, faux_message
 from pi_ai.testing.scripted_server import anthropic_events
-from pi_sdk import SessionSettings, create_agent
+from pi_sdk import AgentSession, SessionSettings, create_agent
 from pi_session import CompactionSettings, SessionManager
 
 MODEL = Model(
@@ -22,8 +26,13 @@ MODEL = Model(
 )
 
 
+LEARNT = "learnt " * 1000
+
+
 async def quick(call: Any) -> Any:
-    """Answers at once and remembers nothing."""
+    """Answers at once, and learns something about each session."""
+    session_id = call.options.get("session_id")
+    call.memory.remember(session_id, f"{LEARNT}{session_id}")
     message = call.message
     yield [message.start()]
     start = message.text_start()
@@ -114,6 +123,74 @@ def test_a_closed_session_is_gone_with_all_it_held(project):
         return [ref() for ref in seen if ref() is not None]
 
     assert asyncio.run(main()) == []
+
+
+def test_closing_one_of_many_sessions_frees_its_bytes(project):
+    """Texts and all, and not only what can be watched."""
+    most = 250
+
+    async def main() -> tuple[int, int, int]:
+        models = quick_models()
+
+        async def talked(number: int) -> AgentSession:
+            manager = SessionManager.in_memory(project)
+            session = await create_agent(**options(project, models), session_manager=manager)
+            session.subscribe(lambda _event: number)
+            await session.prompt(f"{number}: " + "word " * 1000)
+            return session
+
+        async def held() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        await (await talked(0)).aclose()  # makes what is made once
+        tracemalloc.start()
+        try:
+            before = await held()
+            sessions = [await talked(number) for number in range(most)]
+            full = await held()
+            for _ in range(10):
+                await sessions.pop(most // 2).aclose()
+            ten_less = await held()
+            while sessions:
+                await sessions.pop().aclose()
+            return full - before, full - ten_less, await held() - before
+        finally:
+            tracemalloc.stop()
+
+    grown, freed, left = asyncio.run(main())
+    assert grown > most * len(LEARNT)
+    assert freed > 0.9 * grown * 10 / most
+    assert left < 0.01 * grown
+
+
+def module_state() -> dict[str, Any]:
+    """A copy of everything in pi_sdk's modules that could be changed."""
+    names = [f"pi_sdk.{found.name}" for found in pkgutil.iter_modules(pi_sdk.__path__)]
+    return {
+        f"{name}.{key}": value.copy()
+        for name in names
+        for key, value in vars(import_module(name)).items()
+        if isinstance(value, dict | list | set) and not key.startswith("__")
+    }
+
+
+def test_sessions_leave_nothing_in_the_package_itself(project):
+    before = module_state()
+
+    async def main() -> None:
+        given = options(project, quick_models())
+        for _ in range(3):
+            session = await create_agent(**given, session_manager=SessionManager.in_memory(project))
+            session.subscribe(lambda _event: None)
+            await session.prompt("hi")
+            await session.steer("later")
+            await session.execute_bash("true")
+            await session.reload()
+            # Not closed: there is no place that could still hold it.
+
+    asyncio.run(main())
+    assert module_state() == before
 
 
 def _can_be_watched(part: object) -> bool:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from pi_ai import ImageContent, Model
+from pi_agent import AgentTool, ToolResult
+from pi_ai import ImageContent, Model, TextContent
 from pi_ai.retry import RetryPolicy
 from pi_sdk import (
     NoModelError,
@@ -337,6 +339,104 @@ def test_reloading_reads_settings_and_prompt_files_again(fake, project, agent_di
             return session.steering_mode, session.session_settings.retry.max_retries, limit
 
     assert asyncio.run(scene()) == ("all", 9, 5)
+
+
+def test_reloading_gives_the_tools_the_options_of_now(fake, project, agent_dir, answer):
+    file = agent_dir / "settings.json"
+
+    async def scene() -> list[str]:
+        call = answer(pieces=(), calls=[("bash", {"command": "echo $SAID"})])
+        fake.answers[:] = [call, answer(), call, answer()]
+        file.write_text('{"shellCommandPrefix": "SAID=first"}')
+        async with fake, opened(fake, project, agent_dir=agent_dir) as session:
+            await session.prompt("hi")
+            file.write_text('{"shellCommandPrefix": "SAID=second"}')
+            await session.reload()
+            await session.prompt("again")
+            said = [m.content[0].text for m in session.messages if m.role == "toolResult"]
+            prompts = [m for m in session.messages if m.role == "system"]
+        assert len(prompts) == 1  # the model has nothing to be told
+        return said
+
+    assert asyncio.run(scene()) == ["first\n", "second\n"]
+
+
+@pytest.mark.parametrize(
+    ("options", "active"),
+    [
+        ({}, ["read", "edit", "ls"]),
+        ({"tools": ["+find"]}, ["read", "edit", "find", "ls"]),
+        ({"tools": ["read", "bash", "edit"]}, ["read", "edit"]),
+        ({"exclude_tools": ["ls"]}, ["read", "edit"]),
+    ],
+    ids=["default", "changed", "named by the host", "excluded"],
+)
+def test_reloading_adds_tools_that_the_settings_name_anew(
+    fake, project, agent_dir, options, active
+):
+    file = agent_dir / "settings.json"
+
+    async def scene() -> list[str]:
+        file.write_text('{"defaultTools": ["read", "bash", "edit"]}')
+        async with fake, opened(fake, project, agent_dir=agent_dir, **options) as session:
+            kept = [name for name in session.get_active_tool_names() if name != "bash"]
+            session.set_active_tools_by_name(kept)
+            file.write_text('{"defaultTools": ["read", "bash", "ls"]}')
+            await session.reload()
+            return session.get_active_tool_names()
+
+    assert asyncio.run(scene()) == active
+
+
+def test_retries_follow_what_is_set_while_a_prompt_fails(fake, project, recorder, answer):
+    """By whoever has the settings; those of a session of one's own are nobody else's."""
+
+    async def scene(**options: Any) -> tuple[list[int], int]:
+        fake.answers[:] = [answer(status=503)] * 4
+        settings = in_memory(retry={"maxRetries": 3, "baseDelayMs": 1})
+
+        def less(event: Any) -> None:
+            if event.type == "auto_retry_start":
+                settings.set("retry.maxRetries", 1)
+
+        async with fake, opened(fake, project, settings=settings, **options) as session:
+            seen = recorder()
+            session.subscribe(seen)
+            session.subscribe(less)
+            await session.prompt("hi")
+        ends = seen.of("auto_retry_end")
+        return [end.attempt for end in ends], len(seen.of("auto_retry_start"))
+
+    assert asyncio.run(scene()) == ([1], 1)
+    fixed = SessionSettings(retry=RetryPolicy(max_retries=3, base_delay_ms=1))
+    assert asyncio.run(scene(session_settings=fixed)) == ([3], 3)
+
+
+@pytest.mark.parametrize("off", [False, True], ids=["left on", "turned off in the run"])
+def test_compaction_follows_what_is_set_during_a_run(fake, project, recorder, answer, off):
+    settings = in_memory(compaction={"reserveTokens": 1000, "keepRecentTokens": 250})
+    long = "All of it matters. " * 40
+
+    async def turn_off(_arguments: Any, _context: Any) -> ToolResult:
+        settings.set("compaction.enabled", not off)
+        return ToolResult([TextContent(long)])
+
+    look = AgentTool(name="look", description="Looks.", parameters={}, execute=turn_off)
+
+    async def scene() -> list[str]:
+        fake.answers[:] = [answer((long,)), answer((), [("look", {})], prompt_tokens=9500)]
+        async with fake:
+            model = replace(fake.models.get_model("fake", "m1"), context_window=10_000)
+            options = {"model": model, "settings": settings, "custom_tools": [look]}
+            async with opened(fake, project, **options) as session:
+                await session.prompt("a" + long)
+                seen = recorder()
+                session.subscribe(seen)
+                await session.prompt("b" + long)
+                return [kind for kind in seen.types if kind.startswith("compaction")]
+
+    found = asyncio.run(scene())
+    assert found == ([] if off else ["compaction_start", "compaction_end"])
 
 
 # --- images -----------------------------------------------------------------------------------

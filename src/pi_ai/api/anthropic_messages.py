@@ -51,6 +51,7 @@ from pi_ai.types import (
     Usage,
     now_ms,
 )
+from pi_ai.wire import from_json_value
 
 __all__ = ("AnthropicOptions", "Decoder", "stream")
 
@@ -371,5 +372,5 @@ def _fallback_prices(model: Model, used: str) -> ModelCost | None:
     allowed: list[JsonObject] = (model.compat or {}).get("allowedFallbackModels") or []
     for fallback in allowed:
         if fallback.get("provider") == model.provider and fallback.get("model") == used:
-            return msgspec.convert(fallback.get("cost") or {}, ModelCost)
+            return from_json_value(fallback.get("cost") or {}, ModelCost)
     return None

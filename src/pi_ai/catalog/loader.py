@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-import msgspec
-
 from pi_ai.types import Model
+from pi_ai.wire import decoder_for
 
 __all__ = ("load_models",)
 
@@ -24,5 +23,5 @@ def load_models(provider: str) -> Mapping[str, Model]:
     path = files("pi_ai.catalog").joinpath("data", f"{provider}.json")
     if not path.is_file():
         return MappingProxyType({})
-    models = msgspec.json.decode(path.read_bytes(), type=list[Model])
+    models = decoder_for(list[Model]).decode(path.read_bytes())
     return MappingProxyType({model.id: model for model in models})
