@@ -5,7 +5,6 @@ Source: rpc spec, section 6.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import ClassVar, Literal, TypeAlias, cast
 
 import msgspec
@@ -24,7 +23,7 @@ from pi_agent import (
 )
 from pi_ai import AssistantMessage, JsonObject, JsonValue, Model, ToolCall, UpdateEvent, Usage
 from pi_ai.builder import MessageBuilder
-from pi_ai.wire import encode, from_json_value
+from pi_ai.wire import decoder_for, encode, from_json_value
 from pi_sdk.deep_json import parse_deep_json
 from pi_sdk.events import (
     AgentSettledEvent,
@@ -199,12 +198,6 @@ class _MessageUpdate(Struct, rename="camel", tag_field="type", tag="message_upda
 _Record: TypeAlias = _Response | _MessageStart | _MessageEnd | _MessageUpdate | _RunEnd | _AsSent
 
 
-@cache
-def _records() -> msgspec.json.Decoder[_Record]:
-    """Made for the first client: it costs a few milliseconds."""
-    return msgspec.json.Decoder(_Record)
-
-
 class EventReader:
     """Records in, events out; holds the message that is being sent, so that it can be rebuilt."""
 
@@ -216,7 +209,7 @@ class EventReader:
     def read(self, line: bytes) -> RpcEvent | Response | None:
         """What a line says; None for a line that is no record."""
         try:
-            record = _records().decode(line)
+            record = cast("_Record", decoder_for(_Record).decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             record = _read_odd_record(line)
         match record:
