@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from pi_ai.transcript import content_text
-from pi_session import CompactionPreparation, CompactionSettings, CutPoint, find_cut_point
+from pi_session import (
+    CompactionPreparation,
+    CompactionSettings,
+    CutPoint,
+    FileLists,
+    find_cut_point,
+)
 from pi_session import prepare_compaction as prepare
 from pi_session.entries import Entry
+from pi_session.file_tracking import list_files
 from support.session_entries import (
     LEVEL_CHANGE,
     MODEL_CHANGE,
@@ -119,6 +126,8 @@ def test_session_check_60_after_an_earlier_compaction(from_hook: bool) -> None:
     assert found.file_ops.read == {"m"} | carried[0]
     assert found.file_ops.edited == {"m2"} | carried[1]
     assert found.file_ops.written == {"w"}
+    lists = FileLists(["m"], ["m2", "w"]) if from_hook else FileLists(["r"], ["m", "m2", "w"])
+    assert list_files(found.file_ops) == lists
 
 
 def test_session_check_61_failed_attempt_is_kept_without_its_question() -> None:

@@ -290,16 +290,21 @@ def test_a_durable_append_returns_when_all_of_the_file_is_synced(
             synced.append((status.st_ino, status.st_size))
 
         monkeypatch.setattr(os, name, sync)
-    directory = tmp_path / "sessions"
+    directory = tmp_path / "new" / "sessions"
     with SessionManager.create("/c", directory, durable=True) as session:
         session.append_message(UserMessage("U"))
         path = session.session_file
         assert path is not None
         first = path.stat()
-        assert [inode for inode, _ in synced] == [first.st_ino, directory.stat().st_ino]
         assert synced[0] == (first.st_ino, first.st_size)
+        # A new name lasts when the directory that holds it is synced.
+        holders = [directory, directory.parent, tmp_path]
+        assert [inode for inode, _ in synced[1:]] == [each.stat().st_ino for each in holders]
         session.append_message(UserMessage("V"))
-        assert synced[2:] == [(first.st_ino, path.stat().st_size)]
-    with SessionManager.open(path) as session:
+        assert synced[4:] == [(first.st_ino, path.stat().st_size)]
+    with SessionManager.create("/c", directory, durable=True) as session:
         session.append_message(UserMessage("W"))
-    assert len(synced) == 3
+        assert [inode for inode, _ in synced[6:]] == [directory.stat().st_ino]
+    with SessionManager.open(path) as session:
+        session.append_message(UserMessage("X"))
+    assert len(synced) == 7

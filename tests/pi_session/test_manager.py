@@ -431,6 +431,16 @@ def test_session_check_25_migration_is_atomic_and_happens_once(
         assert backup.read_bytes() == original
 
 
+def test_session_check_13_lines_without_an_id_stay_when_a_file_is_rewritten(tmp_path: Path) -> None:
+    idless = '{"type":"message",  "odd":1.50}'
+    path = write(tmp_path / "s.jsonl", HEADER.replace("3", "2", 1), line("a"), idless, line("b"))
+    with SessionManager.open(path) as session:
+        assert [entry.id for entry in session.get_entries()] == ["a", "b"]
+    assert lines_of(path) == [HEADER, line("a"), idless, line("b")]
+    with SessionManager.fork_from(path, "/c", tmp_path / "forks") as fork:
+        assert lines_of(fork.session_file)[1:] == [line("a"), idless, line("b")]
+
+
 def test_an_old_file_opened_for_reading_is_migrated_in_memory(tmp_path: Path) -> None:
     text = '{"type":"session","id":"h"}\n{"type":"message","message":{"role":"user","content":"x"}}'
     path = write(tmp_path / "s.jsonl", text)
@@ -578,6 +588,36 @@ def test_new_session_starts_over_in_the_same_directory(tmp_path: Path) -> None:
             session.set_session_file(tmp_path / "bad")
         session.append_message(user("X"))
     assert len(lines_of(old)) == 4
+
+
+def test_a_session_whose_own_file_cannot_be_opened_again_is_only_read(tmp_path: Path) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        session.append_message(user("U"))
+        path = session.session_file
+        assert path is not None
+        write(tmp_path / "other", "no session").replace(path)
+        with pytest.raises(SessionFormatError):
+            session.set_session_file(path)
+        assert session.build_session_context().messages == [user("U")]
+        assert session.read_only
+        with pytest.raises(SessionReadOnlyError, match="could not be opened again"):
+            session.append_session_info("lost otherwise")
+
+
+def test_an_empty_file_that_cannot_be_written_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        session.append_message(user("U"))
+        path = session.session_file
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda *_: 0)
+            with pytest.raises(OSError, match="No space left"):
+                session.set_session_file(write(tmp_path / "empty", end=""))
+        assert session.session_file == path
+        assert session.build_session_context().messages == [user("U")]
+        session.append_message(user("V"))
+    assert len(lines_of(path)) == 3
 
 
 def test_in_memory_sessions_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
