@@ -155,7 +155,7 @@ def test_a_device_without_room_says_so() -> None:
     file.close()
 
 
-# --- directories that may not be written -------------------------------------------------------
+# --- directories and files that may not be written -----------------------------------------------
 
 # Root may write everywhere, so it becomes somebody else once all is imported.
 WITHOUT_RIGHTS = """
@@ -179,6 +179,23 @@ with SessionManager.open(path) as session:
     session.append_message(UserMessage("V"))
     assert not session.read_only
 assert path.read_bytes().count(b"\\n") == 3
+"""
+
+READ_THERE = """
+from pi_session import SessionReadOnlyError
+
+before = path.read_bytes()
+path.chmod(0o400)
+with SessionManager.open(path) as session:
+    assert session.read_only
+    assert session.get_entry_count() == 1
+    try:
+        session.append_message(UserMessage("V"))
+    except SessionReadOnlyError as error:
+        assert str(error) == f"Session is open for reading only: {path}"
+    else:
+        raise AssertionError("written")
+assert path.read_bytes() == before
 """
 
 CREATE_THERE = """
@@ -213,12 +230,13 @@ with SessionManager.open(path) as session:
     ("script", "content"),
     [
         (APPEND_THERE, HEADER + "\n" + message_line("U") + "\n"),
+        (READ_THERE, HEADER + "\n" + message_line("U") + "\n"),
         (CREATE_THERE, None),
         (MIGRATE_THERE, OLD),
     ],
-    ids=["append", "create", "migrate"],
+    ids=["append", "a-file-too", "create", "migrate"],
 )
-def test_a_directory_that_may_not_be_written(script: str, content: str | None) -> None:
+def test_what_may_not_be_written(script: str, content: str | None) -> None:
     with tempfile.TemporaryDirectory() as place:  # unlike `tmp_path`, others may go through it
         Path(place).chmod(0o755)
         path = Path(place) / "sessions" / "s.jsonl"

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pi_ai.types import AssistantMessage, SystemMessage, TextContent, Usage, UserMessage
+from pi_ai.transcript import content_text
+from pi_ai.types import (
+    AssistantMessage,
+    SystemMessage,
+    TextContent,
+    ToolResultMessage,
+    Usage,
+    UserMessage,
+)
 from pi_session import (
     BashExecutionMessage,
     BranchSummaryMessage,
@@ -235,6 +243,7 @@ LOADS = {
     "carriage returns": [HEADER + "\r", line("a") + "\r"],
     "version 9": [HEADER.replace("3", "9", 1), line("a")],
     "version text": [HEADER.replace("3", '"3"', 1), line("a")],
+    "version word": [HEADER.replace("3", '"new"', 1), line("a")],
     "no object": [HEADER, "5", "[]", '"x"', line("a")],
     "no id": [HEADER, '{"type":"message"}', line("a"), '{"type":"label","parentId":"a"}'],
     "malformed": [HEADER, "{", line("a"), "}"],
@@ -516,25 +525,6 @@ def test_a_file_that_is_no_longer_ours_is_a_conflict(what: str, tmp_path: Path) 
     assert len(lines_of(saved)) == 3
 
 
-def test_a_file_that_may_not_be_written_is_only_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(tmp_path / "s.jsonl", HEADER, line("a"))
-    real_open = os.open
-
-    def refusing_open(target: Path, flags: int, mode: int = 0o777) -> int:
-        if flags & os.O_RDWR:
-            raise PermissionError(13, "Permission denied", str(target))
-        return real_open(target, flags, mode)
-
-    monkeypatch.setattr(os, "open", refusing_open)
-    with SessionManager.open(path) as session:
-        assert session.read_only
-        assert session.get_entry_count() == 1
-        with pytest.raises(SessionReadOnlyError, match="open for reading only"):
-            session.append_message(user("U"))
-
-
 # --- life --------------------------------------------------------------------------------------
 
 
@@ -691,6 +681,32 @@ def test_session_check_46_context_edit_errors() -> None:
             session.append_context_edit(target, replacement)
         assert str(caught.value) == text
     assert session.get_entry_count() == 3
+
+
+def test_context_edits_are_stored_as_content_of_their_target() -> None:
+    session = SessionManager.in_memory()
+    targets = {
+        "user": session.append_message(user("U")),
+        "assistant": session.append_message(assistant("A")),
+        "toolResult": session.append_message(ToolResultMessage("c", "read", [], timestamp=3)),
+        "custom": session.append_custom_message_entry("x", "C", True),
+    }
+    blocks = [{"type": "text", "text": "E"}]
+    for role, target in targets.items():
+        for content, stored in (
+            ("E", blocks if role in {"assistant", "toolResult"} else "E"),
+            (blocks, blocks),
+        ):
+            session.append_context_edit(target, {"content": content, "more": 1})
+            entry = session.get_leaf_entry()
+            assert entry is not None
+            assert entry.raw["targetId"] == target
+            assert entry.raw["replacement"] == {"content": stored}
+    assert [content_text(m.content, "") for m in session.messages()] == ["E"] * 4
+    session.append_context_edit(targets["user"], None)
+    entry = session.get_leaf_entry()
+    assert entry is not None
+    assert entry.raw["replacement"] is None
 
 
 def test_unknown_entries_are_reported_by_every_operation() -> None:

@@ -209,6 +209,31 @@ def test_a_failed_sync_takes_the_line_back(tmp_path: Path, monkeypatch: pytest.M
         assert session.get_entry_count() == 2
 
 
+def test_a_failed_write_takes_back_nothing_that_another_program_wrote_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"first\n")
+    file = SessionFile.open(path)
+    file.read_lines()
+    real_write = os.write
+
+    def write_half(descriptor: int, data: bytes) -> int:
+        written = real_write(descriptor, data[:2])
+        with path.open("ab") as other:
+            other.write(b"\ntheirs\n")
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_half)
+        with pytest.raises(OSError, match="No space left"):
+            file.append(b"ours\n")
+    assert file.read_new_lines() == [b"ou\n", b"theirs\n"]
+    file.append(b"ours\n")
+    file.close()
+    assert path.read_bytes() == b"first\nou\ntheirs\nours\n"
+
+
 @pytest.mark.parametrize("tail", [b"", b"torn"], ids=["whole", "torn"])
 def test_lines_that_slip_in_just_before_an_append_are_told(tail: bytes, tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
