@@ -293,11 +293,12 @@ def test_a_migration_that_is_killed_leaves_one_whole_file(moment: str, tmp_path:
 # --- durable sessions --------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no fdatasync")
-def test_a_durable_append_returns_when_all_of_the_file_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[tuple[int, int]] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What has been synced since: inodes and sizes."""
+    if sys.platform != "linux":
+        pytest.skip("other systems have no fdatasync")
+    found: list[tuple[int, int]] = []
     for name in ("fdatasync", "fsync"):
         real = getattr(os, name)
 
@@ -305,9 +306,15 @@ def test_a_durable_append_returns_when_all_of_the_file_is_synced(
             assert callable(real)
             real(descriptor)
             status = os.fstat(descriptor)
-            synced.append((status.st_ino, status.st_size))
+            found.append((status.st_ino, status.st_size))
 
         monkeypatch.setattr(os, name, sync)
+    return found
+
+
+def test_a_durable_append_returns_when_all_of_the_file_is_synced(
+    synced: list[tuple[int, int]], tmp_path: Path
+) -> None:
     directory = tmp_path / "new" / "sessions"
     with SessionManager.create("/c", directory, durable=True) as session:
         session.append_message(UserMessage("U"))
@@ -326,3 +333,21 @@ def test_a_durable_append_returns_when_all_of_the_file_is_synced(
     with SessionManager.open(path) as session:
         session.append_message(UserMessage("X"))
     assert len(synced) == 7
+
+
+def test_a_migration_is_on_the_disk_before_and_after_it_takes_the_place(
+    synced: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_text(OLD)
+    real_replace = os.replace
+    before: list[tuple[int, int]] = []
+
+    def replace(source: Path, target: Path) -> None:
+        before.extend(synced)
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    SessionManager.open(path).close()
+    assert before[0] == (path.stat().st_ino, path.stat().st_size)
+    assert [inode for inode, _ in synced[len(before) :]] == [tmp_path.stat().st_ino]
