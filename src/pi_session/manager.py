@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias
+from typing import NoReturn, SupportsIndex, TypeAlias
 
 from pi_ai.ids import uuid7
 from pi_ai.types import JsonObject, now_ms
@@ -135,9 +135,9 @@ class SessionManager(SessionAppends):
         *,
         id: str | None = None,
         parent_session: PathLike | None = None,
-        entries: Iterable[JsonObject] | None = None,
+        entries: Iterable[JsonObject | Entry] | None = None,
     ) -> SessionManager:
-        """A session without a file, empty or made of entries as their lines have them.
+        """A session without a file, empty or made of entries: dicts as lines have them, or others'.
 
         Entries that begin with a header keep its id, and are migrated if they are old.
         """
@@ -316,6 +316,12 @@ class SessionManager(SessionAppends):
         if getattr(self, "_file", None) is not None:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
             self._release()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "A session cannot be copied or pickled, as its file has one writer: use fork_from, "
+            "slice, or in_memory(entries=session.get_entries())"
+        )
 
     def __repr__(self) -> str:
         where = self._session_file.name if self._session_file else "in memory"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -231,6 +235,97 @@ def test_session_check_12_names_are_cleaned(tmp_path: Path) -> None:
 def test_messages_that_are_never_stored(message: AssistantMessage, error: type[Exception]) -> None:
     with pytest.raises(error, match="never stored"):
         SessionManager.in_memory().append_message(message)
+
+
+BAD_ARGUMENTS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "text for a message": (
+        lambda session: session.append_message("Hi"),
+        "message must be SystemMessage or UserMessage or AssistantMessage or ToolResultMessage or "
+        "BashExecutionMessage or CustomMessage, got str",
+    ),
+    "dict for a message": (
+        lambda session: session.append_message({"role": "user", "content": "Hi"}),
+        "message must be SystemMessage or UserMessage or AssistantMessage or ToolResultMessage or "
+        "BashExecutionMessage or CustomMessage, got dict",
+    ),
+    "no content": (
+        lambda session: session.append_message(UserMessage(None)),
+        "message.content must be str or list or tuple, got NoneType",
+    ),
+    "text for blocks": (
+        lambda session: session.append_message(AssistantMessage("Hi")),
+        "message.content must be list or tuple, got str",
+    ),
+    "level": (
+        lambda session: session.append_thinking_level_change(5),
+        "thinking_level must be str, got int",
+    ),
+    "provider": (
+        lambda session: session.append_model_change(None, "m"),
+        "provider must be str, got NoneType",
+    ),
+    "model": (
+        lambda session: session.append_model_change("p", None),
+        "model_id must be str, got NoneType",
+    ),
+    "usage": (
+        lambda session: session.append_usage("k", "p", "m", {"input": 1}),
+        "usage must be Usage, got dict",
+    ),
+    "usage model": (
+        lambda session: session.append_usage("k", "p", 5, Usage()),
+        "model must be str, got int",
+    ),
+    "summary": (
+        lambda session: session.append_compaction(None, None, 5),
+        "summary must be str, got NoneType",
+    ),
+    "kept entry": (
+        lambda session: session.append_compaction("S", session.get_leaf_entry(), 5),
+        "first_kept_entry_id must be str or None, got Entry",
+    ),
+    "tokens": (
+        lambda session: session.append_compaction("S", None, "5"),
+        "tokens_before must be int or float, got str",
+    ),
+    "custom type": (
+        lambda session: session.append_custom_entry(5),
+        "custom_type must be str, got int",
+    ),
+    "custom content": (
+        lambda session: session.append_custom_message_entry("x", {"type": "text"}, True),
+        "content must be str or Sequence, got dict",
+    ),
+    "display": (
+        lambda session: session.append_custom_message_entry("x", "y", "yes"),
+        "display must be bool, got str",
+    ),
+    "label": (
+        lambda session: session.append_label_change(session.leaf_id, 5),
+        "label must be str or None, got int",
+    ),
+    "name": (
+        lambda session: session.append_session_info(None),
+        "name must be str, got NoneType",
+    ),
+    "branch summary": (
+        lambda session: session.branch_with_summary(None, 5),
+        "summary must be str, got int",
+    ),
+}
+
+
+@pytest.mark.parametrize(("append", "text"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS.keys())
+def test_arguments_of_another_type_are_refused_and_nothing_changes(
+    append: Callable[[Any], object], text: str, tmp_path: Path
+) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        first = session.append_message(user("U"))
+        with pytest.raises(TypeError) as caught:
+            append(session)
+        assert str(caught.value) == text
+        assert (session.leaf_id, session.get_entry_count()) == (first, 1)
+        assert len(lines_of(session.session_file)) == 2
 
 
 # --- loading -----------------------------------------------------------------------------------
@@ -633,6 +728,30 @@ def test_in_memory_entries_with_a_header_are_migrated() -> None:
     plain = SessionManager.in_memory(entries=[{"type": "message", "id": "a", "message": message}])
     assert plain.session_id != "old"
     assert plain.leaf_id == "a"
+
+
+def test_entries_of_one_session_make_another() -> None:
+    session = SessionManager.in_memory(entries=[{"type": "odd", "id": "a", "x": 1.5}])
+    other = SessionManager.in_memory(entries=session)
+    other.append_message(user("U"))
+    assert [entry.line for entry in other.get_entries()[:1]] == [
+        b'{"type":"odd","id":"a","x":1.5}\n'
+    ]
+    assert len(session) == 1
+    with pytest.raises(TypeError, match="entries must be dicts or Entry objects, got str"):
+        SessionManager.in_memory(entries='[{"type":"odd"}]')
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_session_has_no_second_writer_by_being_copied(
+    duplicate: Callable[[object], object], tmp_path: Path
+) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        session.append_message(user("U"))
+        with pytest.raises(TypeError, match="cannot be copied or pickled"):
+            duplicate(session)
+        session.append_message(user("V"))
+    assert len(lines_of(session.session_file)) == 3
 
 
 def test_the_sketch_of_the_style_guide_works(tmp_path: Path) -> None:

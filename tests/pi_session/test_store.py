@@ -123,6 +123,17 @@ def test_a_holder_that_nobody_knows(
     assert caught.value.pid is None
 
 
+def test_a_holder_on_a_file_system_that_is_listed_as_another_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = new_session(tmp_path)
+    locks = f"1: FLOCK  ADVISORY  WRITE 4711 ff:ff:{path.stat().st_ino} 0 EOF\n"
+    with SessionManager.open(path):
+        monkeypatch.setattr(Path, "read_text", lambda *_, **__: locks)
+        with pytest.raises(SessionLockedError, match="process 4711"):
+            SessionManager.open(path)
+
+
 @pytest.mark.parametrize(
     ("code", "expected"), [(errno.ENOLCK, None), (errno.EIO, OSError)], ids=["no locks", "broken"]
 )
