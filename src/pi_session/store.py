@@ -63,12 +63,13 @@ class SessionFile:
 
     @classmethod
     def create(cls, path: Path, data: bytes, *, durable: bool = False) -> SessionFile:
-        """Make a new, locked file with `data`, and its directory; nothing is left on failure.
+        """Make a new, locked file with `data`, and its directory; no file is left on failure.
 
         Raises FileExistsError if something is there, OSError if it cannot be written.
         """
         directory = path.parent
-        missing = [each for each in (directory, *directory.parents) if not each.exists()]
+        above = (directory, *directory.parents) if durable else ()
+        missing = [each for each in above if not each.exists()]
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
         file = cls(path, descriptor, durable=durable)
