@@ -135,6 +135,6 @@ def _mend(value: JsonValue) -> JsonValue:
     if isinstance(record.get("messages"), list):
         return {**record, "messages": _mend(record["messages"])}
     role = record.get("role")
-    if role in _EMPTY_CONTENT and record.get("content") is None:
+    if isinstance(role, str) and role in _EMPTY_CONTENT and record.get("content") is None:
         return {**record, "content": _EMPTY_CONTENT[role]}
     return record

@@ -143,9 +143,20 @@ def parse_session_entries(text: str) -> list[JsonObject]:
     return [entry.raw for entry in parse_lines(split_lines(data)).entries]
 
 
-def entries_from_objects(objects: Iterable[JsonObject]) -> list[Entry]:
-    """Lines for plain dicts, as if they had been read from a file."""
-    return parse_lines(js_json_bytes(item) + b"\n" for item in objects).entries
+def entries_from_objects(objects: Iterable[JsonObject | Entry]) -> list[Entry]:
+    """Lines for plain dicts, as if they had been read from a file; entries keep their lines.
+
+    Raises TypeError for anything else.
+    """
+    return parse_lines(map(_line_of, objects)).entries
+
+
+def _line_of(item: object) -> bytes:
+    if isinstance(item, Entry):
+        return item.line
+    if not isinstance(item, dict):
+        raise TypeError(f"entries must be dicts or Entry objects, got {type(item).__name__}")
+    return js_json_bytes(cast("JsonObject", item)) + b"\n"
 
 
 # --- writing ----------------------------------------------------------------------------------

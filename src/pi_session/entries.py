@@ -293,7 +293,8 @@ class Entry(Struct, gc=False, eq=False):
             return None
         if (found := self.message) is not None:
             return found.role
-        message = self.raw.get("message")
+        view = self.view
+        message = view.raw.get("message") if isinstance(view, UnknownEntry) else None
         role = cast("JsonObject", message).get("role") if isinstance(message, dict) else None
         return role if isinstance(role, str) else None
 

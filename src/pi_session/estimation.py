@@ -39,6 +39,9 @@ __all__ = (
     "sum_estimates",
 )
 
+_MOST_TOKENS = 2**53
+"""Damaged files may tell of more, even of more than a float can hold."""
+
 Estimate: TypeAlias = Callable[[SessionMessage], int]
 """`estimate_tokens`, or a `TokenEstimates` that remembers what it said."""
 
@@ -168,6 +171,7 @@ def get_context_usage(
     if _is_fresh_compaction(branch):
         return ContextUsage(None, context_window, None)
     tokens = estimate_projected_context_tokens(projection, branch, estimate).tokens
+    tokens = min(tokens, _MOST_TOKENS)
     return ContextUsage(tokens, context_window, tokens / context_window * 100)
 
 

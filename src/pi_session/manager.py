@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias
+from typing import NoReturn, SupportsIndex, TypeAlias
 
 from pi_ai.ids import uuid7
 from pi_ai.types import JsonObject, now_ms
@@ -135,9 +135,9 @@ class SessionManager(SessionAppends):
         *,
         id: str | None = None,
         parent_session: PathLike | None = None,
-        entries: Iterable[JsonObject] | None = None,
+        entries: Iterable[JsonObject | Entry] | None = None,
     ) -> SessionManager:
-        """A session without a file, empty or made of entries as their lines have them.
+        """A session without a file, empty or made of entries: dicts as lines have them, or others'.
 
         Entries that begin with a header keep its id, and are migrated if they are old.
         """
@@ -196,16 +196,19 @@ class SessionManager(SessionAppends):
     def set_session_file(self, path: PathLike) -> None:
         """Go on with the session of another file; directory and cwd stay.
 
-        Raises as `open` does, and then stays with the session it has.
+        Raises as `open` does, and then stays with the session it has; if `path` is that session's
+        own file, for reading only.
         """
         target = Path(resolve_path(path))
         if target == self._session_file:
-            self._release()
+            self._release()  # its lock would keep this manager out too
         previous, self._file = self._file, None
         try:
             self._load(target, read_only=False)
         except BaseException:
             self._file = previous
+            if previous is None and self._flushed and self._refusal is None:
+                self._refusal = f"Session file could not be opened again: {target}"
             raise
         if previous is not None:
             previous.close()
@@ -314,6 +317,12 @@ class SessionManager(SessionAppends):
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
             self._release()
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "A session cannot be copied or pickled, as its file has one writer: use fork_from, "
+            "slice, or in_memory(entries=session.get_entries())"
+        )
+
     def __repr__(self) -> str:
         where = self._session_file.name if self._session_file else "in memory"
         name = f" {one_line(name, 40)!r}" if (name := self.get_session_name()) else ""
@@ -324,20 +333,23 @@ class SessionManager(SessionAppends):
 
     def _start(self, session_id: str | None, parent_session: PathLike | None) -> None:
         """Become an empty session, with no file yet."""
-        session_id = uuid7() if session_id is None else check_session_id(session_id)
-        timestamp = format_timestamp(now_ms())
-        self._header = SessionHeader(
-            version=CURRENT_VERSION,
-            id=session_id,
-            timestamp=timestamp,
-            cwd=self._cwd,
-            parent_session=None if parent_session is None else os.fspath(parent_session),
-        )
+        self._header = header = self._new_header(session_id, parent_session)
         if self._session_dir is not None:
-            self._session_file = self._session_dir / session_file_name(timestamp, session_id)
+            self._session_file = self._session_dir / session_file_name(header.timestamp, header.id)
         self._flushed = False
         self._refusal = None
         self._replace_entries(())
+
+    def _new_header(
+        self, session_id: str | None = None, parent_session: PathLike | None = None
+    ) -> SessionHeader:
+        return SessionHeader(
+            version=CURRENT_VERSION,
+            id=uuid7() if session_id is None else check_session_id(session_id),
+            timestamp=format_timestamp(now_ms()),
+            cwd=self._cwd,
+            parent_session=None if parent_session is None else os.fspath(parent_session),
+        )
 
     def _load(self, path: Path, *, read_only: bool) -> None:
         loaded: LoadedSession | None
@@ -352,13 +364,11 @@ class SessionManager(SessionAppends):
             self._start(None, None)
             self._session_file = path
             return
-        if loaded is None:
-            self._start(None, None)
-            if file is not None:
-                _write_header(file, self._header)
-        else:
-            self._header = loaded.header
-            self._replace_entries(loaded.entries)
+        header = self._new_header() if loaded is None else loaded.header
+        if loaded is None and file is not None:
+            _write_header(file, header)
+        self._header = header
+        self._replace_entries(() if loaded is None else loaded.entries)
         self._file = file
         self._session_file = path
         self._flushed = True

@@ -213,11 +213,7 @@ def _edited(
     if isinstance(content, str) and messages[0].role in {"assistant", "toolResult"}:
         content = [{"type": "text", "text": content}]
     message = entry.message_with_content(content)
-    if message is None:
-        return messages
-    if isinstance(message, CustomMessage) and entry.type == "custom_message":
-        message.timestamp = _time_ms(entry)
-    return (message,)
+    return messages if message is None else (message,)
 
 
 def _time_ms(entry: Entry) -> int:

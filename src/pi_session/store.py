@@ -63,11 +63,14 @@ class SessionFile:
 
     @classmethod
     def create(cls, path: Path, data: bytes, *, durable: bool = False) -> SessionFile:
-        """Make a new, locked file with `data`, and its directory; nothing is left on failure.
+        """Make a new, locked file with `data`, and its directory; no file is left on failure.
 
         Raises FileExistsError if something is there, OSError if it cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        directory = path.parent
+        above = (directory, *directory.parents) if durable else ()
+        missing = [each for each in above if not each.exists()]
+        directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
         file = cls(path, descriptor, durable=durable)
         try:
@@ -78,7 +81,8 @@ class SessionFile:
         try:
             file.append(data)
             if durable:
-                _sync_directory(path.parent)
+                for changed in (directory, *(each.parent for each in missing)):
+                    _sync_directory(changed)
         except BaseException:
             file.close()
             path.unlink(missing_ok=True)

@@ -90,7 +90,10 @@ def seen(messages: list[Any]) -> str:
 
 @pytest.mark.parametrize(
     ("budget", "letters", "tokens"),
-    [(50, "", 0), (150, "d", 100), (200, "cd", 200), (250, "bcd", 300), (400, "abcd", 400)],
+    [
+        *((50, "", 0), (150, "d", 100), (200, "cd", 200), (210, "cd", 200), (222, "cd", 200)),
+        *((223, "bcd", 300), (250, "bcd", 300), (400, "abcd", 400)),
+    ],
 )
 def test_session_check_69_newest_messages_within_the_budget(
     budget: int, letters: str, tokens: int

@@ -38,6 +38,12 @@ from pi_session import (
     compact_session,
     prepare_compaction,
 )
+from pi_session.compaction_prompts import (
+    SYSTEM_PROMPT,
+    branch_request,
+    history_request,
+    turn_prefix_request,
+)
 from pi_session.entries import Entry
 from support.session_entries import (
     a,
@@ -167,6 +173,47 @@ def test_update_request_holds_the_previous_summary() -> None:
     assert "</conversation>\n\n<previous-summary>\nPS\n</previous-summary>\n\n" in text
     assert [line for line in text.splitlines() if line.startswith("#")] == OUTLINE
     assert found.summary == "H"
+
+
+@pytest.mark.parametrize(
+    ("request_of", "wanted"),
+    [
+        pytest.param(
+            lambda: history_request("T"),
+            ["another model", "exactly this outline", "concise", "file paths, function names"],
+            id="first",
+        ),
+        pytest.param(
+            lambda: history_request("T", "PS"),
+            [
+                *("Merge them", "Keep all information of the previous summary", "irrelevant"),
+                *("progress, the decisions and the context that are new", "exactly this outline"),
+                *('from "In Progress" to "Done"', '"Next Steps" up to date'),
+            ],
+            id="update",
+        ),
+        pytest.param(
+            lambda: turn_prefix_request("T"),
+            ["earlier part", "kept elsewhere", "do not reconstruct", "do not infer", "concise"],
+            id="turn-prefix",
+        ),
+        pytest.param(
+            lambda: branch_request("T"),
+            ["come back to later", "exactly this outline", "started and not finished"],
+            id="branch",
+        ),
+        pytest.param(
+            lambda: SYSTEM_PROMPT,
+            ["nothing else", "Do not carry the conversation on", "do not answer questions"],
+            id="system",
+        ),
+    ],
+)
+def test_requests_ask_for_what_a_summary_needs(
+    request_of: Callable[[], str], wanted: list[str]
+) -> None:
+    text = " ".join(request_of().split())
+    assert [phrase for phrase in wanted if phrase not in text] == []
 
 
 def test_session_check_65_custom_instructions_end_both_requests() -> None:

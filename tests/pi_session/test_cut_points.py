@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from pi_ai.transcript import content_text
-from pi_session import CompactionPreparation, CompactionSettings, CutPoint, find_cut_point
+from pi_session import (
+    CompactionPreparation,
+    CompactionSettings,
+    CutPoint,
+    FileLists,
+    find_cut_point,
+)
 from pi_session import prepare_compaction as prepare
 from pi_session.entries import Entry
+from pi_session.file_tracking import list_files
 from support.session_entries import (
     LEVEL_CHANGE,
     MODEL_CHANGE,
@@ -73,6 +80,7 @@ def test_session_check_55_cut_by_budget(
         pytest.param((u(x(500)),), id="one-question"),
         pytest.param((u("q"), a("yes")), id="all-fits"),
         pytest.param((*THREE_TURNS, compaction("S", "5")), id="compaction-last"),
+        pytest.param((u("q"), a("", stopReason="error"), edit("2", None)), id="failed-but-fits"),
         pytest.param((MODEL_CHANGE, LEVEL_CHANGE), id="no-messages"),
         pytest.param((result(x(500)),), id="result-only"),
         pytest.param((message("system", x(500)), u("q")), id="prompt-only-before"),
@@ -119,6 +127,8 @@ def test_session_check_60_after_an_earlier_compaction(from_hook: bool) -> None:
     assert found.file_ops.read == {"m"} | carried[0]
     assert found.file_ops.edited == {"m2"} | carried[1]
     assert found.file_ops.written == {"w"}
+    lists = FileLists(["m"], ["m2", "w"]) if from_hook else FileLists(["r"], ["m", "m2", "w"])
+    assert list_files(found.file_ops) == lists
 
 
 def test_session_check_61_failed_attempt_is_kept_without_its_question() -> None:
@@ -141,6 +151,25 @@ def test_session_check_61_question_stays_otherwise(more: tuple[dict[str, Any], .
     found = prepared(chain(*failed, *more), 1 if more[0]["type"] == "context_edit" else 100)
     assert (found.first_kept_entry_id, found.is_split_turn) == ("3", False)
     assert texts(found.messages_to_summarize) == ["one", "two"]
+
+
+def test_session_check_61_edits_of_what_was_omitted_later_do_not_matter() -> None:
+    failed = (u("one"), a("two"), u(x(200)), a("half"))
+    branch = chain(*failed, edit("4", {"content": "less"}), edit("4", None))
+    assert prepared(branch, 100).first_kept_entry_id == "4"
+
+
+def test_session_check_61_only_an_omitted_answer_is_a_failed_attempt() -> None:
+    branch = chain(u("one"), a("two"), u(x(200)), u("again"), edit("4", None))
+    assert prepared(branch, 100).first_kept_entry_id == "3"
+
+
+def test_a_compaction_in_the_kept_range_is_not_kept_again() -> None:
+    earlier = (u(x(60)), a(x(60)), compaction("S1", "1"))
+    branch = chain(*earlier, u(x(60)), a(x(60)), compaction("S2", "2"), u("q"))
+    found = prepared(branch, 100)
+    assert found.first_kept_entry_id == "4"
+    assert texts(found.messages_to_summarize) == [x(60)]
 
 
 def test_session_check_61_metadata_alone_does_not_move_the_cut() -> None:

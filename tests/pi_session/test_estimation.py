@@ -166,5 +166,11 @@ def test_context_usage_report(entries: tuple[dict[str, Any], ...], tokens: int |
     assert found == ContextUsage(tokens, 200, percent)
 
 
+def test_context_usage_that_no_float_can_hold() -> None:
+    branch = chain(u("q"), a("", usage=used(int("9" * 400))))
+    found = get_context_usage(build_projection(branch), branch, 100)
+    assert found == ContextUsage(2**53, 100, 2**53)
+
+
 def test_context_usage_of_an_unknown_window() -> None:
     assert get_context_usage(build_projection(chain()), [], 0) is None

@@ -155,7 +155,7 @@ def test_a_device_without_room_says_so() -> None:
     file.close()
 
 
-# --- directories that may not be written -------------------------------------------------------
+# --- directories and files that may not be written -----------------------------------------------
 
 # Root may write everywhere, so it becomes somebody else once all is imported.
 WITHOUT_RIGHTS = """
@@ -179,6 +179,23 @@ with SessionManager.open(path) as session:
     session.append_message(UserMessage("V"))
     assert not session.read_only
 assert path.read_bytes().count(b"\\n") == 3
+"""
+
+READ_THERE = """
+from pi_session import SessionReadOnlyError
+
+before = path.read_bytes()
+path.chmod(0o400)
+with SessionManager.open(path) as session:
+    assert session.read_only
+    assert session.get_entry_count() == 1
+    try:
+        session.append_message(UserMessage("V"))
+    except SessionReadOnlyError as error:
+        assert str(error) == f"Session is open for reading only: {path}"
+    else:
+        raise AssertionError("written")
+assert path.read_bytes() == before
 """
 
 CREATE_THERE = """
@@ -213,12 +230,13 @@ with SessionManager.open(path) as session:
     ("script", "content"),
     [
         (APPEND_THERE, HEADER + "\n" + message_line("U") + "\n"),
+        (READ_THERE, HEADER + "\n" + message_line("U") + "\n"),
         (CREATE_THERE, None),
         (MIGRATE_THERE, OLD),
     ],
-    ids=["append", "create", "migrate"],
+    ids=["append", "a-file-too", "create", "migrate"],
 )
-def test_a_directory_that_may_not_be_written(script: str, content: str | None) -> None:
+def test_what_may_not_be_written(script: str, content: str | None) -> None:
     with tempfile.TemporaryDirectory() as place:  # unlike `tmp_path`, others may go through it
         Path(place).chmod(0o755)
         path = Path(place) / "sessions" / "s.jsonl"
@@ -275,11 +293,12 @@ def test_a_migration_that_is_killed_leaves_one_whole_file(moment: str, tmp_path:
 # --- durable sessions --------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no fdatasync")
-def test_a_durable_append_returns_when_all_of_the_file_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[tuple[int, int]] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What has been synced since: inodes and sizes."""
+    if sys.platform != "linux":
+        pytest.skip("other systems have no fdatasync")
+    found: list[tuple[int, int]] = []
     for name in ("fdatasync", "fsync"):
         real = getattr(os, name)
 
@@ -287,19 +306,48 @@ def test_a_durable_append_returns_when_all_of_the_file_is_synced(
             assert callable(real)
             real(descriptor)
             status = os.fstat(descriptor)
-            synced.append((status.st_ino, status.st_size))
+            found.append((status.st_ino, status.st_size))
 
         monkeypatch.setattr(os, name, sync)
-    directory = tmp_path / "sessions"
+    return found
+
+
+def test_a_durable_append_returns_when_all_of_the_file_is_synced(
+    synced: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    directory = tmp_path / "new" / "sessions"
     with SessionManager.create("/c", directory, durable=True) as session:
         session.append_message(UserMessage("U"))
         path = session.session_file
         assert path is not None
         first = path.stat()
-        assert [inode for inode, _ in synced] == [first.st_ino, directory.stat().st_ino]
         assert synced[0] == (first.st_ino, first.st_size)
+        # A new name lasts when the directory that holds it is synced.
+        holders = [directory, directory.parent, tmp_path]
+        assert [inode for inode, _ in synced[1:]] == [each.stat().st_ino for each in holders]
         session.append_message(UserMessage("V"))
-        assert synced[2:] == [(first.st_ino, path.stat().st_size)]
-    with SessionManager.open(path) as session:
+        assert synced[4:] == [(first.st_ino, path.stat().st_size)]
+    with SessionManager.create("/c", directory, durable=True) as session:
         session.append_message(UserMessage("W"))
-    assert len(synced) == 3
+        assert [inode for inode, _ in synced[6:]] == [directory.stat().st_ino]
+    with SessionManager.open(path) as session:
+        session.append_message(UserMessage("X"))
+    assert len(synced) == 7
+
+
+def test_a_migration_is_on_the_disk_before_and_after_it_takes_the_place(
+    synced: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_text(OLD)
+    real_replace = os.replace
+    before: list[tuple[int, int]] = []
+
+    def replace(source: Path, target: Path) -> None:
+        before.extend(synced)
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    SessionManager.open(path).close()
+    assert before[0] == (path.stat().st_ino, path.stat().st_size)
+    assert [inode for inode, _ in synced[len(before) :]] == [tmp_path.stat().st_ino]

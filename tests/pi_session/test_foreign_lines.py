@@ -40,10 +40,12 @@ def test_foreign_lines_survive_appends(path: Path) -> None:
     assert path.read_bytes().startswith(STORED.read_bytes())
 
 
-def test_foreign_lines_survive_forks_and_branched_sessions(path: Path) -> None:
+def test_foreign_lines_survive_forks_slices_and_branched_sessions(path: Path) -> None:
     with SessionManager.fork_from(path, "/elsewhere", path.parent) as fork:
         assert entry_lines(fork.session_file) == entry_lines(STORED)
     with SessionManager.open(path) as session:
+        with session.slice() as part:
+            assert entry_lines(part.session_file) == entry_lines(STORED)
         session.create_branched_session("c1")
         assert entry_lines(session.session_file) == entry_lines(STORED)
 

@@ -191,6 +191,12 @@ def test_continue_recent_takes_the_newest_of_the_cwd(tmp_path: Path) -> None:
         assert find_most_recent_session("/nowhere", tmp_path) == session.session_file
 
 
+def test_continue_recent_works_in_the_callers_directory(tmp_path: Path) -> None:
+    store(default_session_dir("/a/b", tmp_path) / "s.jsonl", cwd="")
+    with SessionManager.continue_recent("/a/b", agent_dir=tmp_path) as session:
+        assert (session.session_id, session.cwd) == ("s", "/a/b")
+
+
 def test_progress_tells_now_and_then_what_is_known(tmp_path: Path) -> None:
     for number in range(12):
         store(tmp_path / f"{number:02}.jsonl")

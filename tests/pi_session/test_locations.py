@@ -42,6 +42,15 @@ def test_session_check_2_file_name() -> None:
     )
 
 
+def test_session_check_2_file_name_of_a_new_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pi_session.manager.now_ms", lambda: 1795343659053)
+    session = SessionManager.create("/proj", tmp_path, id="abc")
+    assert session.get_header().timestamp == "2026-11-22T10:34:19.053Z"
+    assert session.session_file == tmp_path / "2026-11-22T10-34-19-053Z_abc.jsonl"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("", "{home}/.pi/agent"), ("~/zz", "{home}/zz"), ("~", "{home}"), ("file:///a%20b", "/a b")],

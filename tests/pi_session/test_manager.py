@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pi_ai.types import AssistantMessage, SystemMessage, TextContent, Usage, UserMessage
+from pi_ai.transcript import content_text
+from pi_ai.types import (
+    AssistantMessage,
+    SystemMessage,
+    TextContent,
+    ToolResultMessage,
+    Usage,
+    UserMessage,
+)
 from pi_session import (
     BashExecutionMessage,
     BranchSummaryMessage,
@@ -225,6 +237,97 @@ def test_messages_that_are_never_stored(message: AssistantMessage, error: type[E
         SessionManager.in_memory().append_message(message)
 
 
+BAD_ARGUMENTS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "text for a message": (
+        lambda session: session.append_message("Hi"),
+        "message must be SystemMessage or UserMessage or AssistantMessage or ToolResultMessage or "
+        "BashExecutionMessage or CustomMessage, got str",
+    ),
+    "dict for a message": (
+        lambda session: session.append_message({"role": "user", "content": "Hi"}),
+        "message must be SystemMessage or UserMessage or AssistantMessage or ToolResultMessage or "
+        "BashExecutionMessage or CustomMessage, got dict",
+    ),
+    "no content": (
+        lambda session: session.append_message(UserMessage(None)),
+        "message.content must be str or list or tuple, got NoneType",
+    ),
+    "text for blocks": (
+        lambda session: session.append_message(AssistantMessage("Hi")),
+        "message.content must be list or tuple, got str",
+    ),
+    "level": (
+        lambda session: session.append_thinking_level_change(5),
+        "thinking_level must be str, got int",
+    ),
+    "provider": (
+        lambda session: session.append_model_change(None, "m"),
+        "provider must be str, got NoneType",
+    ),
+    "model": (
+        lambda session: session.append_model_change("p", None),
+        "model_id must be str, got NoneType",
+    ),
+    "usage": (
+        lambda session: session.append_usage("k", "p", "m", {"input": 1}),
+        "usage must be Usage, got dict",
+    ),
+    "usage model": (
+        lambda session: session.append_usage("k", "p", 5, Usage()),
+        "model must be str, got int",
+    ),
+    "summary": (
+        lambda session: session.append_compaction(None, None, 5),
+        "summary must be str, got NoneType",
+    ),
+    "kept entry": (
+        lambda session: session.append_compaction("S", session.get_leaf_entry(), 5),
+        "first_kept_entry_id must be str or None, got Entry",
+    ),
+    "tokens": (
+        lambda session: session.append_compaction("S", None, "5"),
+        "tokens_before must be int or float, got str",
+    ),
+    "custom type": (
+        lambda session: session.append_custom_entry(5),
+        "custom_type must be str, got int",
+    ),
+    "custom content": (
+        lambda session: session.append_custom_message_entry("x", {"type": "text"}, True),
+        "content must be str or Sequence, got dict",
+    ),
+    "display": (
+        lambda session: session.append_custom_message_entry("x", "y", "yes"),
+        "display must be bool, got str",
+    ),
+    "label": (
+        lambda session: session.append_label_change(session.leaf_id, 5),
+        "label must be str or None, got int",
+    ),
+    "name": (
+        lambda session: session.append_session_info(None),
+        "name must be str, got NoneType",
+    ),
+    "branch summary": (
+        lambda session: session.branch_with_summary(None, 5),
+        "summary must be str, got int",
+    ),
+}
+
+
+@pytest.mark.parametrize(("append", "text"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS.keys())
+def test_arguments_of_another_type_are_refused_and_nothing_changes(
+    append: Callable[[Any], object], text: str, tmp_path: Path
+) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        first = session.append_message(user("U"))
+        with pytest.raises(TypeError) as caught:
+            append(session)
+        assert str(caught.value) == text
+        assert (session.leaf_id, session.get_entry_count()) == (first, 1)
+        assert len(lines_of(session.session_file)) == 2
+
+
 # --- loading -----------------------------------------------------------------------------------
 
 
@@ -235,6 +338,7 @@ LOADS = {
     "carriage returns": [HEADER + "\r", line("a") + "\r"],
     "version 9": [HEADER.replace("3", "9", 1), line("a")],
     "version text": [HEADER.replace("3", '"3"', 1), line("a")],
+    "version word": [HEADER.replace("3", '"new"', 1), line("a")],
     "no object": [HEADER, "5", "[]", '"x"', line("a")],
     "no id": [HEADER, '{"type":"message"}', line("a"), '{"type":"label","parentId":"a"}'],
     "malformed": [HEADER, "{", line("a"), "}"],
@@ -431,6 +535,16 @@ def test_session_check_25_migration_is_atomic_and_happens_once(
         assert backup.read_bytes() == original
 
 
+def test_session_check_13_lines_without_an_id_stay_when_a_file_is_rewritten(tmp_path: Path) -> None:
+    idless = '{"type":"message",  "odd":1.50}'
+    path = write(tmp_path / "s.jsonl", HEADER.replace("3", "2", 1), line("a"), idless, line("b"))
+    with SessionManager.open(path) as session:
+        assert [entry.id for entry in session.get_entries()] == ["a", "b"]
+    assert lines_of(path) == [HEADER, line("a"), idless, line("b")]
+    with SessionManager.fork_from(path, "/c", tmp_path / "forks") as fork:
+        assert lines_of(fork.session_file)[1:] == [line("a"), idless, line("b")]
+
+
 def test_an_old_file_opened_for_reading_is_migrated_in_memory(tmp_path: Path) -> None:
     text = '{"type":"session","id":"h"}\n{"type":"message","message":{"role":"user","content":"x"}}'
     path = write(tmp_path / "s.jsonl", text)
@@ -506,25 +620,6 @@ def test_a_file_that_is_no_longer_ours_is_a_conflict(what: str, tmp_path: Path) 
     assert len(lines_of(saved)) == 3
 
 
-def test_a_file_that_may_not_be_written_is_only_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(tmp_path / "s.jsonl", HEADER, line("a"))
-    real_open = os.open
-
-    def refusing_open(target: Path, flags: int, mode: int = 0o777) -> int:
-        if flags & os.O_RDWR:
-            raise PermissionError(13, "Permission denied", str(target))
-        return real_open(target, flags, mode)
-
-    monkeypatch.setattr(os, "open", refusing_open)
-    with SessionManager.open(path) as session:
-        assert session.read_only
-        assert session.get_entry_count() == 1
-        with pytest.raises(SessionReadOnlyError, match="open for reading only"):
-            session.append_message(user("U"))
-
-
 # --- life --------------------------------------------------------------------------------------
 
 
@@ -580,6 +675,36 @@ def test_new_session_starts_over_in_the_same_directory(tmp_path: Path) -> None:
     assert len(lines_of(old)) == 4
 
 
+def test_a_session_whose_own_file_cannot_be_opened_again_is_only_read(tmp_path: Path) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        session.append_message(user("U"))
+        path = session.session_file
+        assert path is not None
+        write(tmp_path / "other", "no session").replace(path)
+        with pytest.raises(SessionFormatError):
+            session.set_session_file(path)
+        assert session.build_session_context().messages == [user("U")]
+        assert session.read_only
+        with pytest.raises(SessionReadOnlyError, match="could not be opened again"):
+            session.append_session_info("lost otherwise")
+
+
+def test_an_empty_file_that_cannot_be_written_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        session.append_message(user("U"))
+        path = session.session_file
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda *_: 0)
+            with pytest.raises(OSError, match="No space left"):
+                session.set_session_file(write(tmp_path / "empty", end=""))
+        assert session.session_file == path
+        assert session.build_session_context().messages == [user("U")]
+        session.append_message(user("V"))
+    assert len(lines_of(path)) == 3
+
+
 def test_in_memory_sessions_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     session = SessionManager.in_memory(id="mem")
@@ -603,6 +728,30 @@ def test_in_memory_entries_with_a_header_are_migrated() -> None:
     plain = SessionManager.in_memory(entries=[{"type": "message", "id": "a", "message": message}])
     assert plain.session_id != "old"
     assert plain.leaf_id == "a"
+
+
+def test_entries_of_one_session_make_another() -> None:
+    session = SessionManager.in_memory(entries=[{"type": "odd", "id": "a", "x": 1.5}])
+    other = SessionManager.in_memory(entries=session)
+    other.append_message(user("U"))
+    assert [entry.line for entry in other.get_entries()[:1]] == [
+        b'{"type":"odd","id":"a","x":1.5}\n'
+    ]
+    assert len(session) == 1
+    with pytest.raises(TypeError, match="entries must be dicts or Entry objects, got str"):
+        SessionManager.in_memory(entries='[{"type":"odd"}]')
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_session_has_no_second_writer_by_being_copied(
+    duplicate: Callable[[object], object], tmp_path: Path
+) -> None:
+    with SessionManager.create("/proj", tmp_path) as session:
+        session.append_message(user("U"))
+        with pytest.raises(TypeError, match="cannot be copied or pickled"):
+            duplicate(session)
+        session.append_message(user("V"))
+    assert len(lines_of(session.session_file)) == 3
 
 
 def test_the_sketch_of_the_style_guide_works(tmp_path: Path) -> None:
@@ -651,6 +800,32 @@ def test_session_check_46_context_edit_errors() -> None:
             session.append_context_edit(target, replacement)
         assert str(caught.value) == text
     assert session.get_entry_count() == 3
+
+
+def test_context_edits_are_stored_as_content_of_their_target() -> None:
+    session = SessionManager.in_memory()
+    targets = {
+        "user": session.append_message(user("U")),
+        "assistant": session.append_message(assistant("A")),
+        "toolResult": session.append_message(ToolResultMessage("c", "read", [], timestamp=3)),
+        "custom": session.append_custom_message_entry("x", "C", True),
+    }
+    blocks = [{"type": "text", "text": "E"}]
+    for role, target in targets.items():
+        for content, stored in (
+            ("E", blocks if role in {"assistant", "toolResult"} else "E"),
+            (blocks, blocks),
+        ):
+            session.append_context_edit(target, {"content": content, "more": 1})
+            entry = session.get_leaf_entry()
+            assert entry is not None
+            assert entry.raw["targetId"] == target
+            assert entry.raw["replacement"] == {"content": stored}
+    assert [content_text(m.content, "") for m in session.messages()] == ["E"] * 4
+    session.append_context_edit(targets["user"], None)
+    entry = session.get_leaf_entry()
+    assert entry is not None
+    assert entry.raw["replacement"] is None
 
 
 def test_unknown_entries_are_reported_by_every_operation() -> None:

@@ -23,6 +23,7 @@ from pi_session import (
     replay_system_messages,
 )
 from pi_session.entries import Entry
+from pi_session.locations import parse_timestamp
 from pi_session.projection import find_branch
 from support.session_entries import TIME_MS, a, chain, compaction, edit, message, u
 
@@ -219,6 +220,7 @@ def test_append_compaction_stores_the_prompt_in_force() -> None:
     assert isinstance(view, CompactionEntry)
     assert view.system_message is not None
     assert view.system_message.content == "one\n\ntwo"
+    assert view.system_message.timestamp == parse_timestamp(entry.timestamp)
     assert list(entry.raw) == [
         "type", "id", "parentId", "timestamp", "summary", "firstKeptEntryId", "tokensBefore",
         "details", "fromHook", "systemMessage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -157,6 +158,8 @@ Operation = st.one_of(
     st.tuples(st.just("compact"), st.integers(0, 30)),
     st.tuples(st.just("edit"), st.integers(0, 30)),
     st.tuples(st.just("label"), st.integers(0, 30)),
+    st.tuples(st.just("unlabel"), st.integers(0, 30)),
+    st.tuples(st.just("name"), st.text(max_size=5)),
     st.tuples(st.just("branch"), st.integers(0, 30)),
     st.tuples(st.just("summary"), st.integers(0, 30)),
     st.tuples(st.just("foreign"), st.integers(0, 30)),
@@ -172,6 +175,7 @@ class Model:
         self.parents: dict[str, str | None] = {}
         self.leaf: str | None = None
         self.labels: dict[str, str] = {}
+        self.name = ""
 
     def add(self, entry_id: str) -> None:
         assert entry_id not in self.parents
@@ -187,6 +191,17 @@ class Model:
         return found
 
 
+def nodes_by_id(roots: list[TreeNode]) -> dict[str, set[str]]:
+    """The children of every entry of a tree; their order is that of their times."""
+    found: dict[str, set[str]] = {}
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
+        found[node.entry.id] = {child.entry.id for child in node.children}
+        pending += node.children
+    return found
+
+
 def check(session: SessionManager, model: Model) -> None:
     assert ids(session.get_entries()) == list(model.parents)
     assert {entry.id: entry.parent_id for entry in session.get_entries()} == model.parents
@@ -194,7 +209,13 @@ def check(session: SessionManager, model: Model) -> None:
     assert ids(session.get_branch()) == model.path()
     children = [entry_id for entry_id, parent in model.parents.items() if parent == model.leaf]
     assert ids(session.get_children(model.leaf)) == children
-    assert {key: session.get_label(key) for key in model.labels} == model.labels
+    labels = {entry.id: session.get_label(entry.id) for entry in session}
+    assert {key: label for key, label in labels.items() if label is not None} == model.labels
+    assert session.get_session_name() == (re.sub("[\r\n]+", " ", model.name).strip() or None)
+    assert nodes_by_id(session.get_tree()) == {
+        key: {child for child, parent in model.parents.items() if parent == key}
+        for key in model.parents
+    }
     # The cached projection is the one that a fresh look gives.
     fresh = SessionManager.in_memory(entries=[entry.raw for entry in session.get_entries()])
     fresh.branch(model.leaf) if model.leaf else fresh.reset_leaf()
@@ -212,6 +233,9 @@ def apply(session: SessionManager, model: Model, name: str, value: str | int | N
         model.add(session.append_custom_message_entry("x", str(value), True))
     elif name == "compact":
         model.add(session.append_compaction("S", pick, 1))
+    elif name == "name":
+        model.add(session.append_session_info(str(value)))
+        model.name = str(value)
     elif name == "reset":
         session.reset_leaf()
         model.leaf = None
@@ -225,6 +249,9 @@ def apply(session: SessionManager, model: Model, name: str, value: str | int | N
     elif name == "label":
         model.add(session.append_label_change(pick, f"label {value}"))
         model.labels[pick] = f"label {value}"
+    elif name == "unlabel":
+        model.add(session.append_label_change(pick, None))
+        model.labels.pop(pick, None)
     elif name == "branch":
         session.branch(pick)
         model.leaf = pick
