@@ -90,6 +90,31 @@ def test_whether_a_file_outside_exists_is_not_told(
     assert there.replace("/f.", "/g.") == missing
 
 
+@pytest.mark.parametrize(
+    "path", ["@x/../../outside/{}", "../outside/d'{}", "\u00a0/../../outside/{}"]
+)
+def test_odd_spellings_tell_nothing_of_what_is_outside(
+    path: str, calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    """The tool looks which spelling is there, and the answer names the one it chose."""
+    (world / "outside/d\u2019f").write_text("one\n")
+    more = {"read": {}, "edit": {"edits": EDITS}, "write": {"content": "x"}}
+    for name, arguments in more.items():
+        there, missing = (
+            outcome(calls, tools[name], {"path": path.format(each), **arguments}) for each in "fg"
+        )
+        assert there.replace("f.", "g.") == missing
+
+
+def test_odd_spellings_work_inside(calls: Calls, tools: dict[str, AgentTool], world: Path) -> None:
+    (world / "allowed/@types").mkdir()
+    (world / "allowed/d\u2019or").write_text("gold")
+    calls.text(tools["write"], {"path": "@types/x", "content": "typed"})
+    assert calls.text(tools["read"], {"path": "@types/x"}) == "typed"
+    assert calls.text(tools["read"], {"path": "d'or"}) == "gold"
+    assert "outside the allowed directories" in outcome(calls, tools["read"], {"path": "~/f"})
+
+
 def test_commands_are_refused_unless_allowed(
     calls: Calls, tools: dict[str, AgentTool], world: Path
 ) -> None:
