@@ -183,6 +183,12 @@ REPLACED: list[tuple[str, str | bytes, Edits, str | bytes]] = [
     ("42 straight beside curly", "a ‘q’\na 'q'\n", [("a 'q'", "z")], "a ‘q’\nz\n"),
     ("42 exact with trailing space", "b c\nabd\n", [("b ", "Q")], "Qc\nabd\n"),
     ("43 spaces only", "if x:\n    y\n", [("    ", "\t")], "if x:\n\ty\n"),
+    (
+        "42 exact in the fuzzy text",
+        "‘q’\nb c\nab\n",
+        [("'q'", "Q"), ("b ", "X")],
+        "Q\nXc\nab\n",
+    ),
     ("44 last line of spaces", "a  \nb\n   ", [("a\nb", "X")], "X\n   "),
     ("44 invalid utf-8", b"a\xff\nb\n", [("b", "B")], b"a\xff\nB\n"),
     ("46 dollar signs", "a$1b", [("$1", "$&$$")], "a$&$$b"),
