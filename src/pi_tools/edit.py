@@ -54,7 +54,7 @@ _PARAMETERS: JsonObject = {
     },
 }
 _GUIDELINES = (
-    "Use edit for targeted changes, and make all changes to a file in one call.",
+    "Change parts of a file with edit, and all that is to change in it with one call.",
     "Keep each oldText exact, unique, short and apart from the others; merge neighbouring "
     "changes into one edit, without large unchanged parts in between.",
 )

@@ -74,7 +74,7 @@ def create_find_tool(
         description=_DESCRIPTION,
         parameters=_PARAMETERS,
         execute=tool.execute,
-        prompt_snippet="Find files by a glob pattern (respects .gitignore)",
+        prompt_snippet="List paths that fit a glob; skips what .gitignore leaves out",
     )
 
 

@@ -66,7 +66,7 @@ _PARAMETERS: JsonObject = {
         },
         "context": {
             "type": "number",
-            "description": "How many lines to show before and after each match; default: 0",
+            "description": "How many lines around each match to show, on either side; default: 0",
         },
         "limit": {
             "type": "number",
@@ -98,7 +98,7 @@ def create_grep_tool(
         description=_DESCRIPTION,
         parameters=_PARAMETERS,
         execute=tool.execute,
-        prompt_snippet="Search files' contents for a pattern (respects .gitignore)",
+        prompt_snippet="Look for a pattern in files; skips what .gitignore leaves out",
     )
 
 
