@@ -239,6 +239,7 @@ def test_what_cannot_be_read_is_told_beside_the_rest(
     name: str, place: str, calls: Calls, world: Path
 ) -> None:
     (world / "closed").chmod(0o444)
+    (world / ".git").mkdir()  # An old fd can search no other place.
     tool = create_tool(name, world, options(place, world))
     answer(calls, tool, {"path": "dir", **MORE[name]})
     with bound_by_permissions(world):
