@@ -14,7 +14,7 @@ from pi_ai import AbortSignal
 from pi_tools.binary import BINARY_SNIFF_BYTES
 from pi_tools.file_page import PAGE_BYTES, FilePage
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
-from pi_tools.prefix import CommandPrefix, Script, run_script, stream_script
+from pi_tools.prefix import CommandPrefix, Script, run_script, stream_script, time_limit
 
 __all__ = ("PrefixedFileOperations",)
 
@@ -139,16 +139,16 @@ class PrefixedFileOperations:
     """Files of the place that `prefix` leads to: what every file tool needs.
 
     Only regular files are read and written. `writable`: `access` also asks for permission to
-    write, as `EditOperations` wants it. `timeout` is how many seconds one access may take; a
-    transfer included.
+    write, as `EditOperations` wants it. `timeout` is how many seconds one access may take, a
+    transfer included; 0 and None are no limit.
     """
 
     def __init__(
-        self, prefix: CommandPrefix, *, writable: bool = False, timeout: float = 300
+        self, prefix: CommandPrefix, *, writable: bool = False, timeout: float | None = 300
     ) -> None:
         self._prefix = prefix
         self._writable = "w" if writable else ""
-        self._timeout = timeout
+        self._timeout = time_limit(timeout)
         self._home: str | None = None
 
     async def access(self, path: str) -> None:

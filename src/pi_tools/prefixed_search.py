@@ -19,7 +19,7 @@ from pi_tools.line_report import shown_path
 from pi_tools.match_lines import MatchReader
 from pi_tools.os_errors import FileSystemError
 from pi_tools.posix_pattern import PosixPattern, posix_pattern
-from pi_tools.prefix import CommandPrefix, Script, run_script
+from pi_tools.prefix import CommandPrefix, Script, run_script, time_limit
 from pi_tools.prefixed_files import PrefixedFileOperations
 from pi_tools.prefixed_program import ProgramReport, run_program
 from pi_tools.ripgrep import ripgrep_argv
@@ -97,12 +97,12 @@ _KINDS: dict[str, bool | None] = {"d": True, "f": False, "b": None}
 class PrefixedSearchOperations:
     """What grep, find and ls need, in the place that `prefix` leads to.
 
-    `timeout` is how many seconds one search may take.
+    `timeout` is how many seconds one search may take; 0 and None are no limit.
     """
 
-    def __init__(self, prefix: CommandPrefix, *, timeout: float = 300) -> None:
+    def __init__(self, prefix: CommandPrefix, *, timeout: float | None = 300) -> None:
         self._prefix = prefix
-        self._timeout = timeout
+        self._timeout = time_limit(timeout)
         self._files = PrefixedFileOperations(prefix, timeout=timeout)
 
     async def search_contents(

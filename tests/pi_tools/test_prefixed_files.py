@@ -235,6 +235,22 @@ def test_place_that_does_not_answer_is_given_up(run: Callable[..., Any], tmp_pat
         run(silent.access(str(tmp_path)))
 
 
+@pytest.mark.parametrize("timeout", [0, None])
+def test_place_has_all_the_time_without_a_limit(
+    timeout: float | None, calls: Calls, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("old\n")
+    tools = create_all_tools(tmp_path, over_prefix(WORDS, timeout=timeout))
+    assert calls.text(tools["read"], {"path": "f"}) == "old\n"
+    assert calls.text(tools["grep"], {"pattern": "old", "path": "f"}) == "f:1: old"
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 1e10])
+def test_timeout_that_is_none_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"^timeout: expected seconds, or 0 or None for no limit"):
+        over_prefix(WORDS, timeout=timeout)
+
+
 def test_abort_ends_a_read_that_hangs(calls: Calls, run: Callable[..., Any]) -> None:
     read = create_coding_tools("/r", over_prefix(["sh", "-c", "sleep 30"]))[0]
     controller = AbortController()
