@@ -72,12 +72,13 @@ def find_replacements(text: str, edits: Sequence[Edit], path: str) -> list[Repla
         if not edit.old:
             raise errors.empty(index)
     fuzzy = _fuzzy_if_needed(text, edits)
-    matches = sorted(
+    matches = [
         _find_exact(text, edit.old, index, errors)
         if fuzzy is None
         else _find_fuzzy(fuzzy, edit.old, index, errors)
         for index, edit in enumerate(edits)
-    )
+    ]
+    matches.sort(key=lambda match: match.start)
     for one, other in pairwise(matches):
         if one.end > other.start:
             raise errors.overlap(one.edit, other.edit)

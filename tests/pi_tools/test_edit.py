@@ -237,6 +237,7 @@ REFUSED: list[tuple[str, str, Edits, str]] = [
     ("30 duplicate without overlap", "aaaa", [("aa", "b")], dup(2)),
     ("30 duplicate before not found", "foo foo", [("foo", "x"), ("zzz", "y")], dup(2, 0)),
     ("31 overlap", "abcdef", [("cdef", "y"), ("abcd", "x")], overlap(1, 0)),
+    ("31 overlap from the same place", "abcdef", [("abc", "x"), ("ab", "y")], overlap(0, 1)),
     ("36 bom in old text", f"{BOM}first\n", [(f"{BOM}first", "F")], NOT_FOUND),
     ("41 leading space", "    a", [("\ta", "b")], NOT_FOUND),
     ("41 case", "Abc", [("abc", "b")], NOT_FOUND),

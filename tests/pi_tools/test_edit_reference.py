@@ -77,7 +77,7 @@ def by_the_rules(original: str, edits: Edits) -> str:
         if len(at) != 1:
             raise RefusedError("duplicate" if at else "not found")
         found.append((at[0], at[0] + len(old), new))
-    found.sort(key=lambda each: each[:2])
+    found.sort(key=lambda each: each[0])
     for number, (_, end, _) in enumerate(found[:-1]):
         if end > found[number + 1][0]:
             raise RefusedError("overlap")
