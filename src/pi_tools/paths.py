@@ -30,6 +30,8 @@ __all__ = (
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _MERIDIEM = re.compile(r" (?=[AaPp][Mm]\.)")
 _DRIVE = re.compile(r"/(?:mnt/|cygdrive/)?([A-Za-z])(?:/(.*))?", re.DOTALL)
+# What URLs are written with around them.
+_URL_MARGIN = "".join(map(chr, range(0x21)))
 _SEPARATORS = re.compile(r"[/\\]" if os.name == "nt" else "/")
 
 
@@ -153,7 +155,8 @@ def _is_at_home(path: str) -> bool:
 
 
 def _at_home(path: str, home: str) -> str:
-    return os.path.join(home, path[2:])
+    # Not os.path.join: ~//x is at home too.
+    return f"{home}{os.sep}{path[2:]}"
 
 
 async def _resolve(path: str, cwd: str, place: KnowsPaths) -> str:
@@ -181,7 +184,7 @@ def _lexical(path: str, cwd: str) -> str:
 
 def _file_url_path(url: str) -> str:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.rstrip(_URL_MARGIN))
     except ValueError as error:
         raise ToolError(f"Invalid file URL: {error}") from error
     if parts.netloc.lower() not in ("", "localhost"):
