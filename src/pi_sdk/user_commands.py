@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import UnsetType
 
+from pi_agent.types import MaybeAwaitable
 from pi_ai import AbortController, AbortSignal, JsonValue
 from pi_sdk.events import BashExecutionUpdateEvent
 from pi_sdk.session_core import SessionCore
@@ -185,7 +186,7 @@ class _HeldBack:
         self._operations = operations
         self._chunks = chunks
 
-    async def exec(
+    def exec(
         self,
         command: str,
         cwd: str,
@@ -194,13 +195,13 @@ class _HeldBack:
         signal: AbortSignal,
         timeout: float | None,
         env: Mapping[str, str],
-    ) -> int | None:
+    ) -> MaybeAwaitable[int | None]:
         """See `BashOperations.exec`."""
 
         def held_back(data: bytes) -> asyncio.Future[None] | None:
             room = on_data(data)
             return self._chunks.room() or room
 
-        return await self._operations.exec(
+        return self._operations.exec(
             command, cwd, on_data=held_back, signal=signal, timeout=timeout, env=env
         )

@@ -54,6 +54,7 @@ from pi_tools.operations import (
 )
 from pi_tools.os_errors import FileSystemError
 from pi_tools.output_cleaning import clean_output
+from pi_tools.paths import KnowsPaths
 from pi_tools.prefix import CommandPrefix
 from pi_tools.prefixed import over_prefix
 from pi_tools.prefixed_bash import PrefixedBashOperations
@@ -124,6 +125,7 @@ __all__ = (
     "ImageOmittedError",
     "ImageResizeOptions",
     "KnowsFileSize",
+    "KnowsPaths",
     "ListsDirectories",
     "LocalBashOperations",
     "LocalFileOperations",

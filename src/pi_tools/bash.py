@@ -18,6 +18,7 @@ from pi_tools.operations import BashOperations, LocalBashOperations
 from pi_tools.output import CommandOutput, OutputView
 from pi_tools.paths import absolute_cwd, working_directory
 from pi_tools.process import CommandAbortedError, CommandTimeoutError
+from pi_tools.settled import settled
 from pi_tools.truncate import DEFAULT_MAX_BYTES, DEFAULT_MAX_LINES
 
 __all__ = ("SESSION_VARIABLES", "BashSpawn", "create_bash_tool")
@@ -129,13 +130,15 @@ class _BashTool(Struct, frozen=True, kw_only=True):
         exit_code: int | None = None
         try:
             updates.start()
-            exit_code = await self.operations.exec(
-                spawn.command,
-                spawn.cwd,
-                on_data=on_data,
-                signal=ctx.signal,
-                timeout=request.timeout,
-                env=spawn.env,
+            exit_code = await settled(
+                self.operations.exec(
+                    spawn.command,
+                    spawn.cwd,
+                    on_data=on_data,
+                    signal=ctx.signal,
+                    timeout=request.timeout,
+                    env=spawn.env,
+                )
             )
         except Exception as error:  # noqa: BLE001  # raised again by _outcome
             failure = error

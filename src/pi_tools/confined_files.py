@@ -8,11 +8,14 @@ import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+from pi_agent.types import ToolError
 from pi_ai import AbortSignal
 from pi_tools.confine import Confinement, PathOutsideRootsError, is_inside
-from pi_tools.confined_search import ResolvesPaths
+from pi_tools.confined_search import ResolvesPaths, exists_inside
 from pi_tools.file_page import FilePage
 from pi_tools.operations import FileOperations, LocalFileOperations, PagesFiles
+from pi_tools.paths import home_directory, paths_of
+from pi_tools.settled import settled
 
 __all__ = ("ConfinedFileOperations", "ConfinedOperations", "ConfinedPaths")
 
@@ -33,6 +36,18 @@ class ConfinedFileOperations(LocalFileOperations):
     async def real_path(self, path: str) -> str:
         """See `Confinement.check`."""
         return await asyncio.to_thread(self._confinement.check, path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything inside of that name; what is outside is not told."""
+        try:
+            self._stat(path)
+        except (OSError, ToolError):
+            return False
+        return True
+
+    def home_directory(self) -> str:
+        """The home directory of this process, which may be outside."""
+        return home_directory()
 
     def _open(self, path: str, flags: int) -> int:
         return self._confinement.reach(
@@ -96,7 +111,7 @@ class ConfinedOperations:
         """The chosen lines, if the operations can cut them."""
         if not isinstance(self._operations, PagesFiles):
             return None
-        return await self._operations.read_page(await self.real_path(path), start, limit)
+        return await settled(self._operations.read_page(await self.real_path(path), start, limit))
 
     async def file_size(self, path: str) -> int | None:
         """The size in bytes."""
@@ -113,6 +128,14 @@ class ConfinedOperations:
     async def real_path(self, path: str) -> str:
         """The real path behind `path`. Raises PathOutsideRootsError."""
         return await self._paths.real_path(path)
+
+    async def exists(self, path: str) -> bool:
+        """Whether there is anything inside of that name; what is outside is not told."""
+        return await exists_inside(path, self._paths, self._operations)
+
+    async def home_directory(self) -> str:
+        """The home directory of the place, which may be outside."""
+        return await settled(paths_of(self._operations).home_directory())
 
 
 class ConfinedPaths:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from pi_agent.types import ToolError
+from pi_tools.paths import paths_of
 from pi_tools.search_operations import (
     ContentSearch,
     DirectoryEntry,
@@ -15,8 +17,9 @@ from pi_tools.search_operations import (
     SearchEnd,
     SearchOperations,
 )
+from pi_tools.settled import settled
 
-__all__ = ("ConfinedSearchOperations", "ResolvesPaths")
+__all__ = ("ConfinedSearchOperations", "ResolvesPaths", "exists_inside")
 
 
 class ResolvesPaths(Protocol):
@@ -25,6 +28,15 @@ class ResolvesPaths(Protocol):
     async def real_path(self, path: str) -> str:
         """The real path behind `path`. Raises PathOutsideRootsError."""
         ...
+
+
+async def exists_inside(path: str, paths: ResolvesPaths, operations: object) -> bool:
+    """Whether `operations` know anything of that name; what `paths` refuse is not told."""
+    try:
+        real = await paths.real_path(path)
+    except ToolError:
+        return False
+    return await settled(paths_of(operations).exists(real))
 
 
 class ConfinedSearchOperations:
@@ -59,3 +71,11 @@ class ConfinedSearchOperations:
     async def real_path(self, path: str) -> str:
         """The real path behind `path`. Raises PathOutsideRootsError."""
         return await self._paths.real_path(path)
+
+    async def exists(self, path: str) -> bool:
+        """Whether there is anything inside of that name; what is outside is not told."""
+        return await exists_inside(path, self._paths, self._operations)
+
+    async def home_directory(self) -> str:
+        """The home directory of the place, which may be outside."""
+        return await settled(paths_of(self._operations).home_directory())

@@ -19,7 +19,8 @@ from pi_tools.matching import Edit, find_replacements
 from pi_tools.mutation_queue import file_turn
 from pi_tools.operations import EditOperations, LocalFileOperations
 from pi_tools.os_errors import error_code, tool_errors
-from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
+from pi_tools.paths import absolute_cwd, paths_of, resolve_to_cwd, working_directory
+from pi_tools.settled import settled
 from pi_tools.uninterrupted import abortable_step, check_abort, in_thread
 
 __all__ = ("create_edit_tool", "prepare_edit_arguments")
@@ -53,7 +54,7 @@ _PARAMETERS: JsonObject = {
     },
 }
 _GUIDELINES = (
-    "Use edit for targeted changes, and make all changes to a file in one call.",
+    "Change parts of a file with edit, and all that is to change in it with one call.",
     "Keep each oldText exact, unique, short and apart from the others; merge neighbouring "
     "changes into one edit, without large unchanged parts in between.",
 )
@@ -149,7 +150,8 @@ class _EditTool(Struct, frozen=True, kw_only=True):
         signal = ctx.signal
         check_abort(signal)
         with tool_errors():
-            path = resolve_to_cwd(request.path, working_directory(ctx.host_cwd, self.cwd))
+            cwd = working_directory(ctx.host_cwd, self.cwd)
+            path = await resolve_to_cwd(request.path, cwd, paths_of(self.operations))
             async with file_turn(path):
                 check_abort(signal)
                 await self._access(path, request.path)
@@ -163,7 +165,7 @@ class _EditTool(Struct, frozen=True, kw_only=True):
 
     async def _access(self, path: str, shown: str) -> None:
         try:
-            await self.operations.access(path)
+            await settled(self.operations.access(path))
         except Exception as error:
             code = error_code(error)
             reason = f"Error code: {code}." if code else f"Error: {error}."

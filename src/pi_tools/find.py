@@ -15,9 +15,10 @@ from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, end_notices, result_limit, shown_path
 from pi_tools.local_search import LocalSearchOperations
 from pi_tools.os_errors import tool_errors
-from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
+from pi_tools.paths import absolute_cwd, paths_of, resolve_to_cwd, working_directory
 from pi_tools.search_operations import FindOperations, SearchesNames
 from pi_tools.search_program import SearchEngine, program_argument
+from pi_tools.settled import settled
 from pi_tools.truncate import DEFAULT_MAX_BYTES
 from pi_tools.uninterrupted import abortable
 
@@ -73,7 +74,7 @@ def create_find_tool(
         description=_DESCRIPTION,
         parameters=_PARAMETERS,
         execute=tool.execute,
-        prompt_snippet="Find files by a glob pattern (respects .gitignore)",
+        prompt_snippet="List paths that fit a glob; skips what .gitignore leaves out",
     )
 
 
@@ -92,7 +93,8 @@ class _FindTool(Struct, frozen=True, kw_only=True):
         limit = result_limit(request.limit, _DEFAULT_LIMIT)
         with abortable(ctx.signal), tool_errors():
             cwd = working_directory(ctx.host_cwd, self.cwd)
-            directory = resolve_to_cwd(request.path or "", cwd)
+            place = paths_of(self.operations)
+            directory = await resolve_to_cwd(request.path or "", cwd, place)
             if isinstance(self.operations, SearchesNames):
                 return await _search(self.operations, request.pattern, directory, limit)
             return await _glob(self.operations, request.pattern, directory, limit)
@@ -114,10 +116,11 @@ async def _search(
 
 async def _glob(operations: FindOperations, pattern: str, directory: str, limit: int) -> ToolResult:
     """What the host's own operations find."""
-    if not await operations.exists(directory):
+    if not await settled(operations.exists(directory)):
         raise ToolError(f"Path not found: {well_formed(directory)}")
     found = _Found(limit)
-    for path in await operations.glob(pattern, directory, ignore=_IGNORED, limit=limit + 1):
+    paths = await settled(operations.glob(pattern, directory, ignore=_IGNORED, limit=limit + 1))
+    for path in paths:
         if not found.take(shown_path(_relative(path, directory))):
             break
     return found.result(f"{limit} results limit reached")

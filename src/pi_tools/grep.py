@@ -15,7 +15,7 @@ from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, end_notices, result_limit
 from pi_tools.local_search import LocalSearchOperations
 from pi_tools.os_errors import tool_errors
-from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
+from pi_tools.paths import absolute_cwd, paths_of, resolve_to_cwd, working_directory
 from pi_tools.search_operations import (
     ContentSearch,
     FoundLine,
@@ -24,6 +24,7 @@ from pi_tools.search_operations import (
     SearchesContents,
 )
 from pi_tools.search_program import SearchEngine, program_argument
+from pi_tools.settled import settled
 from pi_tools.truncate import DEFAULT_MAX_BYTES, truncate_line
 from pi_tools.uninterrupted import abortable
 
@@ -65,7 +66,7 @@ _PARAMETERS: JsonObject = {
         },
         "context": {
             "type": "number",
-            "description": "How many lines to show before and after each match; default: 0",
+            "description": "How many lines around each match to show, on either side; default: 0",
         },
         "limit": {
             "type": "number",
@@ -97,7 +98,7 @@ def create_grep_tool(
         description=_DESCRIPTION,
         parameters=_PARAMETERS,
         execute=tool.execute,
-        prompt_snippet="Search files' contents for a pattern (respects .gitignore)",
+        prompt_snippet="Look for a pattern in files; skips what .gitignore leaves out",
     )
 
 
@@ -123,10 +124,11 @@ class _GrepTool(Struct, frozen=True, kw_only=True):
             return await self._search(request, working_directory(ctx.host_cwd, self.cwd))
 
     async def _search(self, request: _Arguments, cwd: str) -> ToolResult:
-        path = resolve_to_cwd(request.path or "", cwd)
+        place = paths_of(self.searches if self.looks is None else self.looks)
+        path = await resolve_to_cwd(request.path or "", cwd, place)
         if self.looks is not None:
             try:
-                await self.looks.is_directory(path)
+                await settled(self.looks.is_directory(path))
             except Exception as error:
                 raise ToolError(f"Path not found: {well_formed(path)}") from error
         search = ContentSearch(

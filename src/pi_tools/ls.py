@@ -14,8 +14,9 @@ from pi_tools.encoding import well_formed
 from pi_tools.line_report import LineReport, result_limit, shown_path
 from pi_tools.local_search import LocalSearchOperations
 from pi_tools.os_errors import FileSystemError, tool_errors
-from pi_tools.paths import absolute_cwd, resolve_to_cwd, working_directory
+from pi_tools.paths import absolute_cwd, paths_of, resolve_to_cwd, working_directory
 from pi_tools.search_operations import DirectoryEntry, ListsDirectories, LsOperations
+from pi_tools.settled import settled
 from pi_tools.truncate import DEFAULT_MAX_BYTES
 from pi_tools.uninterrupted import abortable
 
@@ -73,7 +74,8 @@ class _LsTool(Struct, frozen=True, kw_only=True):
         limit = result_limit(request.limit, _DEFAULT_LIMIT)
         with abortable(ctx.signal), tool_errors():
             cwd = working_directory(ctx.host_cwd, self.cwd)
-            return await self._list(resolve_to_cwd(request.path or "", cwd), limit)
+            place = paths_of(self.operations)
+            return await self._list(await resolve_to_cwd(request.path or "", cwd, place), limit)
 
     async def _list(self, directory: str, limit: int) -> ToolResult:
         report = LineReport()
@@ -107,18 +109,18 @@ async def _entries(
             if error.code == "ENOTDIR":
                 raise ToolError(f"Not a directory: {well_formed(directory)}") from error
             raise ToolError(f"Cannot read directory: {error}") from error
-    if not await operations.exists(directory):
+    if not await settled(operations.exists(directory)):
         raise ToolError(f"Path not found: {well_formed(directory)}")
-    if not await operations.is_directory(directory):
+    if not await settled(operations.is_directory(directory)):
         raise ToolError(f"Not a directory: {well_formed(directory)}")
     try:
-        return [DirectoryEntry(name, None) for name in await operations.readdir(directory)]
+        return [DirectoryEntry(name, None) for name in await settled(operations.readdir(directory))]
     except Exception as error:
         raise ToolError(f"Cannot read directory: {error}") from error
 
 
 async def _is_directory(operations: LsOperations, path: str) -> bool | None:
     try:
-        return await operations.is_directory(path)
+        return await settled(operations.is_directory(path))
     except Exception:  # noqa: BLE001
         return None  # A broken link, or gone since.

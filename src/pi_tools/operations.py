@@ -2,6 +2,7 @@
 
 All paths are absolute. A method may raise anything; the error's text reaches the model, and an
 OSError or `FileSystemError` shows its code. File methods may be called for several files at once.
+Methods need not be asynchronous; one that is not must not block.
 Source: tools spec, sections 4 to 7.
 """
 
@@ -14,7 +15,7 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, runtime_checkable
 
-from pi_agent.types import ToolError
+from pi_agent.types import MaybeAwaitable, ToolError
 from pi_ai import AbortSignal
 from pi_tools.file_page import FilePage
 from pi_tools.file_reader import FileReader, check_kind
@@ -50,11 +51,11 @@ _OPEN_FLAGS = (
 class ReadOperations(Protocol):
     """What `read` needs. See also `DetectsImages`, `StreamsFiles` and `KnowsFileSize`."""
 
-    async def access(self, path: str) -> None:
+    def access(self, path: str) -> MaybeAwaitable[None]:
         """Raise if the file cannot be read."""
         ...
 
-    async def read_file(self, path: str) -> bytes:
+    def read_file(self, path: str) -> MaybeAwaitable[bytes]:
         """The whole file."""
         ...
 
@@ -63,7 +64,7 @@ class ReadOperations(Protocol):
 class DetectsImages(Protocol):
     """Optional for `read`; without it no file is taken for an image."""
 
-    async def detect_image_mime_type(self, path: str) -> str | None:
+    def detect_image_mime_type(self, path: str) -> MaybeAwaitable[str | None]:
         """The MIME type if the file is an image, else None."""
         ...
 
@@ -81,7 +82,7 @@ class StreamsFiles(Protocol):
 class KnowsFileSize(Protocol):
     """Optional for `read`; without it the size of a streamed binary file is not told."""
 
-    async def file_size(self, path: str) -> int | None:
+    def file_size(self, path: str) -> MaybeAwaitable[int | None]:
         """The size in bytes, or None for what has none, such as a pipe."""
         ...
 
@@ -90,7 +91,9 @@ class KnowsFileSize(Protocol):
 class PagesFiles(Protocol):
     """Optional for `read`; without it all of a file comes to where its lines are counted."""
 
-    async def read_page(self, path: str, start: int, limit: int | None) -> FilePage | bytes | None:
+    def read_page(
+        self, path: str, start: int, limit: int | None
+    ) -> MaybeAwaitable[FilePage | bytes | None]:
         """`limit` lines from line `start`, counted from 0.
 
         Or the whole file, if that is small, or None to have it streamed.
@@ -101,11 +104,11 @@ class PagesFiles(Protocol):
 class WriteOperations(Protocol):
     """What `write` needs. Calls are never cancelled halfway."""
 
-    async def mkdir(self, path: str) -> None:
+    def mkdir(self, path: str) -> MaybeAwaitable[None]:
         """Make the directory and its parents; fine if it exists."""
         ...
 
-    async def write_file(self, path: str, data: bytes) -> None:
+    def write_file(self, path: str, data: bytes) -> MaybeAwaitable[None]:
         """Replace the file's content, or make the file."""
         ...
 
@@ -113,15 +116,15 @@ class WriteOperations(Protocol):
 class EditOperations(Protocol):
     """What `edit` needs. Calls are never cancelled halfway."""
 
-    async def access(self, path: str) -> None:
+    def access(self, path: str) -> MaybeAwaitable[None]:
         """Raise if the file cannot be read and written."""
         ...
 
-    async def read_file(self, path: str) -> bytes:
+    def read_file(self, path: str) -> MaybeAwaitable[bytes]:
         """The whole file."""
         ...
 
-    async def write_file(self, path: str, data: bytes) -> None:
+    def write_file(self, path: str, data: bytes) -> MaybeAwaitable[None]:
         """Replace the file's content."""
         ...
 
@@ -166,7 +169,7 @@ class FileOperations(Protocol):
 class BashOperations(Protocol):
     """What `bash` needs."""
 
-    async def exec(
+    def exec(
         self,
         command: str,
         cwd: str,
@@ -175,7 +178,7 @@ class BashOperations(Protocol):
         signal: AbortSignal,
         timeout: float | None,
         env: Mapping[str, str],
-    ) -> int | None:
+    ) -> MaybeAwaitable[int | None]:
         """Run `command` and pass stdout and stderr to `on_data` as they come.
 
         Returns the exit code, 128+n after signal n, or None if it ended without one. Stops on
@@ -244,7 +247,7 @@ class LocalFileOperations:
         return os.access(path, mode)
 
     def _make_directories(self, path: str) -> None:
-        os.makedirs(path, exist_ok=True)
+        _make_directories(path)
 
     def _access(self, path: str) -> None:
         with file_system_errors("access", path):
@@ -347,6 +350,24 @@ class LocalBashOperations:
             timeout=timeout,
             stdin=command.encode() if shell.reads_stdin else None,
         )
+
+
+def _make_directories(path: str) -> None:
+    # Not os.makedirs, which calls itself for each level of a path the model may choose.
+    missing: list[str] = []
+    while True:
+        try:
+            os.stat(path)
+            break
+        except FileNotFoundError:
+            missing.append(path)
+            path = os.path.dirname(path)
+    for each in reversed(missing) if missing else (path,):
+        try:
+            os.mkdir(each)
+        except OSError:
+            if not os.path.isdir(each):
+                raise
 
 
 def check_timeout(seconds: float) -> None:

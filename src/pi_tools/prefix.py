@@ -17,11 +17,12 @@ from functools import partial
 from msgspec import Struct
 
 from pi_agent.types import ToolError
+from pi_tools.operations import check_timeout
 from pi_tools.os_errors import FileSystemError
 from pi_tools.process import CommandProcess, CommandTimeoutError, OnData, run_process
 from pi_tools.uninterrupted import finish
 
-__all__ = ("CommandPrefix", "Script", "run_script", "stream_script")
+__all__ = ("CommandPrefix", "Script", "run_script", "stream_script", "time_limit")
 
 _MARK = b"\x1epi-stack\n"
 _FIRST_FAILURE, _SECOND_FAILURE, _SPECIAL_FILE, _INCOMPLETE = 121, 122, 123, 124
@@ -97,8 +98,26 @@ class Script(Struct, frozen=True):
     second: str = ""
 
 
+def time_limit(timeout: float | None) -> float | None:
+    """`timeout` in seconds, where 0 is no limit, as None is. Raises ValueError for what is none."""
+    if not timeout:
+        return None
+    try:
+        check_timeout(timeout)
+    except ToolError as error:
+        raise ValueError(
+            f"timeout: expected seconds, or 0 or None for no limit, got {timeout!r}. {error}"
+        ) from error
+    return timeout
+
+
 async def run_script(
-    prefix: CommandPrefix, script: Script, path: str, *more: str, stdin: bytes, timeout: float
+    prefix: CommandPrefix,
+    script: Script,
+    path: str,
+    *more: str,
+    stdin: bytes,
+    timeout: float | None,
 ) -> bytes:
     """What `script` prints when $1 is `path` and $2 and so on are `more`.
 
@@ -111,7 +130,7 @@ async def run_script(
 
 
 async def stream_script(
-    prefix: CommandPrefix, script: Script, path: str, *, timeout: float
+    prefix: CommandPrefix, script: Script, path: str, *, timeout: float | None
 ) -> AsyncGenerator[bytes]:
     """`run_script`'s result in pieces; no more is read ahead than a megabyte."""
     pieces = _Pieces()
@@ -139,7 +158,7 @@ async def _run(
     *,
     on_data: OnData,
     stdin: bytes,
-    timeout: float,
+    timeout: float | None,
 ) -> None:
     path = arguments[0]
     if "\0" in path:
@@ -156,7 +175,7 @@ async def _run(
             watch=partial(_ScriptProcess, said=said),
         )
     except CommandTimeoutError as error:
-        raise ToolError(f"No answer from {prefix.name} within {timeout:g} seconds") from error
+        raise ToolError(f"No answer from {prefix.name} within {error.seconds:g} seconds") from error
     if code:
         message = said.decode("utf-8", "replace").strip()
         raise _error(prefix, script, path, code=code, message=message)

@@ -14,15 +14,16 @@ __all__ = ("over_prefix",)
 
 
 def over_prefix(
-    argv: Sequence[str], *, shell_string: bool = False, timeout: float = 300
+    argv: Sequence[str], *, shell_string: bool = False, timeout: float | None = 300
 ) -> ToolOptions:
     """Options for tools that do everything through a command prefix.
 
     `argv` are the words before a program that run it there: `["docker", "exec", "-i", "box"]`.
     `shell_string` is for a prefix that hands one line to a shell there: `["ssh", "host"]`.
-    `timeout` is how many seconds one access to a file, or one search, may take. There has to be a
-    POSIX `sh` with the usual programs, and standard input has to go through. Raises ValueError for
-    a prefix that is empty or no sequence of words.
+    `timeout` is how many seconds one access to a file, or one search, may take; 0 and None are no
+    limit. There has to be a POSIX `sh` with the usual programs, and standard input has to go
+    through. Raises ValueError for a prefix that is empty or no sequence of words, and for a timeout
+    that is none.
     """
     prefix = CommandPrefix(argv, shell_string)
     searches = PrefixedSearchOperations(prefix, timeout=timeout)

@@ -14,7 +14,7 @@ from pi_ai import AbortSignal
 from pi_tools.binary import BINARY_SNIFF_BYTES
 from pi_tools.file_page import PAGE_BYTES, FilePage
 from pi_tools.image_types import SNIFF_BYTES, image_mime_type
-from pi_tools.prefix import CommandPrefix, Script, run_script, stream_script
+from pi_tools.prefix import CommandPrefix, Script, run_script, stream_script, time_limit
 
 __all__ = ("PrefixedFileOperations",)
 
@@ -52,6 +52,7 @@ case $link in /*) path=$link ;; *) path=${path%/*}/$link ;; esac
 _WRITE = Script(
     f"""\
 path=$1
+[ ! -e "$path" ] || [ -d "$path" ] || [ -f "$path" ] || exit 123
 hops=0
 while [ -h "$path" ]; do
 {_FOLLOW_LINK}done
@@ -108,6 +109,7 @@ hops=0
 while :; do
 if [ -h "$path" ]; then
 {_FOLLOW_LINK}elif [ -d "$path" ]; then
+[ -x "$path" ] || fail_as EACCES
 cd -P -- "$path" || exit 121
 begin
 folder=$(pwd -P && echo x)
@@ -125,6 +127,10 @@ done
     "realpath",
 )
 
+# `-h` for a broken link: its name is taken.
+_EXISTS = Script('begin\n[ ! -e "$1" ] && [ ! -h "$1" ] || echo yes\n', "stat")
+_HOME = Script('begin\nprintf %s "${HOME-}"\n', "stat")
+
 _SMALL_BYTES = 256 * 1024
 _MOST_LINES = 10**15
 
@@ -133,16 +139,17 @@ class PrefixedFileOperations:
     """Files of the place that `prefix` leads to: what every file tool needs.
 
     Only regular files are read and written. `writable`: `access` also asks for permission to
-    write, as `EditOperations` wants it. `timeout` is how many seconds one access may take; a
-    transfer included.
+    write, as `EditOperations` wants it. `timeout` is how many seconds one access may take, a
+    transfer included; 0 and None are no limit.
     """
 
     def __init__(
-        self, prefix: CommandPrefix, *, writable: bool = False, timeout: float = 300
+        self, prefix: CommandPrefix, *, writable: bool = False, timeout: float | None = 300
     ) -> None:
         self._prefix = prefix
         self._writable = "w" if writable else ""
-        self._timeout = timeout
+        self._timeout = time_limit(timeout)
+        self._home: str | None = None
 
     async def access(self, path: str) -> None:
         """Raise FileSystemError if the file is missing or may not be read (and written)."""
@@ -209,6 +216,22 @@ class PrefixedFileOperations:
     async def real_path(self, path: str) -> str:
         """`path` with every link in it resolved; it need not exist."""
         return os.fsdecode(await self._run(_REAL_PATH, path)) or "/"
+
+    async def exists(self, path: str) -> bool:
+        """Whether the name is taken there, if only by a broken link."""
+        return bool(await self._run(_EXISTS, path))
+
+    async def home_directory(self) -> str:
+        """What HOME is there. Raises ToolError if it is no absolute path."""
+        if self._home is None:
+            home = os.fsdecode(await self._run(_HOME, "~"))
+            if not home.startswith("/"):
+                raise ToolError(
+                    f"There is no home directory over {self._prefix.name}: HOME is {home!r} there. "
+                    "Give an absolute path instead of ~"
+                )
+            self._home = home
+        return self._home
 
     async def _run(self, script: Script, path: str, *more: str, stdin: bytes = b"") -> bytes:
         return await run_script(

@@ -53,7 +53,7 @@ async def run_program(
     *,
     token: str,
     take: Callable[[str, bytes], bool],
-    timeout: float,
+    timeout: float | None,
 ) -> ProgramReport:
     """Run the shell function `run` that `script` defines, from `arguments` in $1 and so on.
 
@@ -78,7 +78,7 @@ async def run_program(
     except _Enough:
         return ProgramReport(0, "")
     except CommandTimeoutError as error:
-        raise ToolError(f"No end of the search in {timeout:g} seconds: narrow it") from error
+        raise ToolError(f"No end of the search in {error.seconds:g} seconds: narrow it") from error
     return output.report(prefix.name)
 
 

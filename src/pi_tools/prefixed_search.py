@@ -17,8 +17,9 @@ from pi_tools.encoding import well_formed
 from pi_tools.fd import NO_REQUIRE_GIT, NamePattern, NameReader, fd_argv
 from pi_tools.line_report import shown_path
 from pi_tools.match_lines import MatchReader
+from pi_tools.os_errors import FileSystemError
 from pi_tools.posix_pattern import PosixPattern, posix_pattern
-from pi_tools.prefix import CommandPrefix, Script, run_script
+from pi_tools.prefix import CommandPrefix, Script, run_script, time_limit
 from pi_tools.prefixed_files import PrefixedFileOperations
 from pi_tools.prefixed_program import ProgramReport, run_program
 from pi_tools.ripgrep import ripgrep_argv
@@ -37,6 +38,7 @@ run() {{
 [ -e "$path" ] || return 101
 if [ -d "$path" ]; then
 kind=directory
+[ -x "$path" ] || return 106
 cd -- "$path" || return 100
 else
 kind=file
@@ -56,6 +58,7 @@ path=$1
 run() {{
 [ -e "$path" ] || return 101
 [ -d "$path" ] || return 102
+[ -x "$path" ] || return 106
 cd -- "$path" || return 100
 if command -v fd >/dev/null; then fd=fd; else fd=fdfind; fi
 if command -v "$fd" >/dev/null; then
@@ -94,12 +97,12 @@ _KINDS: dict[str, bool | None] = {"d": True, "f": False, "b": None}
 class PrefixedSearchOperations:
     """What grep, find and ls need, in the place that `prefix` leads to.
 
-    `timeout` is how many seconds one search may take.
+    `timeout` is how many seconds one search may take; 0 and None are no limit.
     """
 
-    def __init__(self, prefix: CommandPrefix, *, timeout: float = 300) -> None:
+    def __init__(self, prefix: CommandPrefix, *, timeout: float | None = 300) -> None:
         self._prefix = prefix
-        self._timeout = timeout
+        self._timeout = time_limit(timeout)
         self._files = PrefixedFileOperations(prefix, timeout=timeout)
 
     async def search_contents(
@@ -193,6 +196,14 @@ class PrefixedSearchOperations:
         """`path` with every link in it resolved; it need not exist."""
         return await self._files.real_path(path)
 
+    async def exists(self, path: str) -> bool:
+        """Whether the name is taken there, if only by a broken link."""
+        return await self._files.exists(path)
+
+    async def home_directory(self) -> str:
+        """What HOME is there. Raises ToolError if it is no absolute path."""
+        return await self._files.home_directory()
+
 
 def _contents_script(search: ContentSearch) -> str:
     from pi_tools.posix_search import GREP
@@ -244,5 +255,7 @@ def _check(report: ProgramReport, path: str) -> None:
                 "regex parse error: the grep over there does not know \\b. Leave it out, or "
                 "install ripgrep (rg) there"
             )
+        case 106:
+            raise FileSystemError("EACCES", "chdir", well_formed(path))
         case _:
             pass

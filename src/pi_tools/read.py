@@ -32,7 +32,8 @@ from pi_tools.operations import (
     StreamsFiles,
 )
 from pi_tools.os_errors import tool_errors
-from pi_tools.paths import absolute_cwd, resolve_read_path, working_directory
+from pi_tools.paths import absolute_cwd, paths_of, resolve_read_path, working_directory
+from pi_tools.settled import settled
 from pi_tools.truncate import DEFAULT_MAX_BYTES, DEFAULT_MAX_LINES, TruncationResult, format_size
 from pi_tools.uninterrupted import abortable
 
@@ -100,16 +101,16 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
         request = read_arguments(arguments, _Arguments)
         with abortable(ctx.signal), tool_errors():
             cwd = working_directory(ctx.host_cwd, self.cwd)
-            path = resolve_read_path(request.path, cwd)
-            await self.operations.access(path)
+            path = await resolve_read_path(request.path, cwd, paths_of(self.operations))
+            await settled(self.operations.access(path))
             if isinstance(self.operations, DetectsImages):
-                mime_type = await self.operations.detect_image_mime_type(path)
+                mime_type = await settled(self.operations.detect_image_mime_type(path))
                 if mime_type:
                     return await self._read_image(path, mime_type, ctx.model)
             return await self._read_text(path, request, cwd, ctx.signal)
 
     async def _read_image(self, path: str, mime_type: str, model: Model | None) -> ToolResult:
-        data = await self.operations.read_file(path)
+        data = await settled(self.operations.read_file(path))
         resize = self.resize_options
         if resize is not None:
             resize = model_resize_options(model) or resize
@@ -130,7 +131,7 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
         limit = None if request.limit is None else whole_number(request.limit)
         page = None
         if isinstance(self.operations, PagesFiles):
-            page = await self.operations.read_page(path, start, limit)
+            page = await settled(self.operations.read_page(path, start, limit))
         if isinstance(page, FilePage):
             window = page
             if kind := binary_type(page.head):
@@ -172,7 +173,7 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
             yield whole
             return
         if not isinstance(self.operations, StreamsFiles):
-            yield await self.operations.read_file(path)
+            yield await settled(self.operations.read_file(path))
             return
         stream: AsyncIterator[bytes] = self.operations.create_read_stream(path, signal)
         try:
@@ -185,7 +186,7 @@ class _ReadTool(Struct, frozen=True, kw_only=True):
     async def _describe_binary(self, path: str, kind: str, read_bytes: int) -> ToolResult:
         size: int | None = None
         if isinstance(self.operations, KnowsFileSize):
-            size = await self.operations.file_size(path)
+            size = await settled(self.operations.file_size(path))
         elif not isinstance(self.operations, StreamsFiles):
             size = read_bytes
         known = kind if size is None else f"{kind}, {format_size(size)}"

@@ -49,6 +49,8 @@ def ripgrep_argv(program: str, search: ContentSearch, file: str | None) -> list[
         program,
         *("--no-config", "--no-heading", "--with-filename", "--null", "--line-number"),
         *("--color=never", "--no-context-separator", "--hidden"),
+        # A complaint about an ignore file quotes its lines, and the file may be a link to anywhere.
+        "--no-ignore-messages",
     ]
     if search.ignore_case:
         argv.append("--ignore-case")

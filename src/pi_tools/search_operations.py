@@ -1,6 +1,7 @@
 """The search tools' way to the outside: protocols to replace, and what they hand over.
 
-All paths are absolute. A method may raise anything; the error's text reaches the model.
+All paths are absolute. A method may raise anything; the error's text reaches the model. The methods
+of `GrepOperations`, `FindOperations` and `LsOperations` need not be asynchronous.
 Source: tools spec, sections 8 to 10.
 """
 
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
+
+from pi_agent.types import MaybeAwaitable
 
 __all__ = (
     "ContentSearch",
@@ -66,7 +69,7 @@ class DirectoryEntry(NamedTuple):
 class GrepOperations(Protocol):
     """What `grep` needs. See also `SearchesContents`."""
 
-    async def is_directory(self, path: str) -> bool:
+    def is_directory(self, path: str) -> MaybeAwaitable[bool]:
         """Whether it is one, links followed. Raises if there is nothing of that name."""
         ...
 
@@ -89,11 +92,13 @@ class SearchesContents(Protocol):
 class FindOperations(Protocol):
     """Finds files for `find`, in place of the local programs."""
 
-    async def exists(self, path: str) -> bool:
+    def exists(self, path: str) -> MaybeAwaitable[bool]:
         """Whether there is anything of that name."""
         ...
 
-    async def glob(self, pattern: str, cwd: str, *, ignore: Sequence[str], limit: int) -> list[str]:
+    def glob(
+        self, pattern: str, cwd: str, *, ignore: Sequence[str], limit: int
+    ) -> MaybeAwaitable[list[str]]:
         """At most `limit` paths below `cwd` that match, relative to it or absolute.
 
         Those that match a pattern of `ignore` are left out. A directory may end with `/`.
@@ -119,15 +124,15 @@ class SearchesNames(Protocol):
 class LsOperations(Protocol):
     """What `ls` needs. See also `ListsDirectories`."""
 
-    async def exists(self, path: str) -> bool:
+    def exists(self, path: str) -> MaybeAwaitable[bool]:
         """Whether there is anything of that name, links followed."""
         ...
 
-    async def is_directory(self, path: str) -> bool:
+    def is_directory(self, path: str) -> MaybeAwaitable[bool]:
         """Whether it is one, links followed. Raises if it is missing, such as a broken link."""
         ...
 
-    async def readdir(self, path: str) -> list[str]:
+    def readdir(self, path: str) -> MaybeAwaitable[list[str]]:
         """The names of a directory's entries, in any order."""
         ...
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pi_agent.types import ToolError
 from pi_tools.encoding import encode_text, well_formed
+from pi_tools.os_errors import FileSystemError
 from pi_tools.process import run_process
 from pi_tools.uninterrupted import in_thread
 
@@ -82,5 +83,7 @@ async def run_search_program(
     except ToolError as error:
         if not await in_thread(os.path.isdir, cwd):
             raise ToolError(f"Path not found: {well_formed(cwd)}") from error
+        if not await in_thread(os.access, cwd, os.X_OK):
+            raise FileSystemError("EACCES", "chdir", well_formed(cwd)) from error
         raise ToolError(f"Failed to run {command.name}: {error}") from error
     return ProgramEnd(exit_code, errors.decode("utf-8", "replace").strip())

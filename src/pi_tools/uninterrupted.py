@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from pi_agent.types import ToolError
+from pi_agent.types import MaybeAwaitable, ToolError
 from pi_ai import AbortError, AbortSignal, abort_scope
+from pi_tools.settled import settled
 
 __all__ = ("abortable", "abortable_step", "check_abort", "finish", "in_thread")
 
@@ -45,9 +46,9 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     return await finish(asyncio.to_thread(function, *args, **kwargs))
 
 
-async def abortable_step(call: Awaitable[T], signal: AbortSignal) -> T:
+async def abortable_step(call: MaybeAwaitable[T], signal: AbortSignal) -> T:
     """`finish(call)`, then `check_abort`: the step is done even if an abort is reported."""
-    result = await finish(call)
+    result = await finish(settled(call))
     check_abort(signal)
     return result
 

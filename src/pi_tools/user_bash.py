@@ -18,6 +18,7 @@ from pi_tools.encoding import encode_text
 from pi_tools.operations import BashOperations
 from pi_tools.output_cleaning import OutputCleaner
 from pi_tools.process import CommandAbortedError
+from pi_tools.settled import settled
 from pi_tools.spill import SpillFile
 from pi_tools.truncate import DEFAULT_MAX_BYTES, TruncationResult, truncate_tail
 
@@ -60,13 +61,15 @@ async def execute_bash(
     exit_code: int | None = None
     cancelled = False
     try:
-        exit_code = await operations.exec(
-            command,
-            cwd,
-            on_data=output.feed,
-            signal=signal,
-            timeout=None,
-            env=dict(os.environ) if env is None else env,
+        exit_code = await settled(
+            operations.exec(
+                command,
+                cwd,
+                on_data=output.feed,
+                signal=signal,
+                timeout=None,
+                env=dict(os.environ) if env is None else env,
+            )
         )
     except Exception as error:
         if not _is_abort(error):

@@ -14,7 +14,7 @@ from pi_tools.encoding import encode_text
 from pi_tools.mutation_queue import file_turn
 from pi_tools.operations import LocalFileOperations, WriteOperations
 from pi_tools.os_errors import tool_errors
-from pi_tools.paths import absolute_cwd, resolve_write_path, working_directory
+from pi_tools.paths import absolute_cwd, paths_of, resolve_write_path, working_directory
 from pi_tools.uninterrupted import abortable_step, check_abort
 
 __all__ = ("create_write_tool",)
@@ -65,7 +65,8 @@ class _WriteTool(Struct, frozen=True, kw_only=True):
         request = read_arguments(arguments, _Arguments)
         check_abort(ctx.signal)
         with tool_errors():
-            path = resolve_write_path(request.path, working_directory(ctx.host_cwd, self.cwd))
+            cwd = working_directory(ctx.host_cwd, self.cwd)
+            path = await resolve_write_path(request.path, cwd, paths_of(self.operations))
             async with file_turn(path):
                 check_abort(ctx.signal)
                 await abortable_step(self.operations.mkdir(os.path.dirname(path)), ctx.signal)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pi_agent.types import AgentTool, ToolError
-from pi_tools import confined_to, create_coding_tools, over_prefix
+from pi_tools import (
+    ToolOptions,
+    confined_to,
+    create_all_tools,
+    create_coding_tools,
+    create_tool,
+    over_prefix,
+)
+from pi_tools.programs import find_fd
 from support.places import bound_by_permissions, make_socket
 
 if TYPE_CHECKING:
@@ -25,6 +36,9 @@ ACCESS = "permission denied, access '{cwd}/secret'"
 EISDIR = "EISDIR: illegal operation on a directory"
 SPECIAL = "Not a regular file: {cwd}/{path}"
 DEVICE = "Not a regular file: {path}"
+CLOSED = "EACCES: permission denied, chdir '{cwd}/closed'"
+MISSING = "Path not found: {cwd}/{path}"
+NO_DIRECTORY = "Not a directory: {cwd}/{path}"
 WRITTEN = "Successfully wrote to {path}"
 EDITED = "Successfully replaced 1 block(s) in {path}."
 
@@ -66,6 +80,39 @@ ANSWERS = {
     ("write", "no\ud83d"): "A path cannot contain U+D83D",
     ("write", "empty"): WRITTEN,
     ("write", "a\0b"): "A path cannot contain a NUL character",
+    ("grep", "dir"): "No matches found",
+    ("grep", "pipe"): SPECIAL,
+    ("grep", "socket"): SPECIAL,
+    ("grep", "/dev/zero"): DEVICE,
+    ("grep", "closed"): CLOSED,
+    ("grep", "closed/f"): MISSING,
+    ("grep", "two\nlines"): "two\\nlines:1: old",
+    ("grep", "caf\udce9"): "caf\ufffd:1: old",
+    ("grep", "no\ud83d"): "A path cannot contain U+D83D",
+    ("grep", "empty"): "No matches found",
+    ("grep", "a\0b"): "A path cannot contain a NUL character",
+    ("find", "dir"): "No files found matching pattern",
+    ("find", "pipe"): NO_DIRECTORY,
+    ("find", "socket"): NO_DIRECTORY,
+    ("find", "/dev/zero"): "Not a directory: {path}",
+    ("find", "closed"): CLOSED,
+    ("find", "closed/f"): MISSING,
+    ("find", "two\nlines"): NO_DIRECTORY,
+    ("find", "caf\udce9"): "Not a directory: {cwd}/caf\ufffd",
+    ("find", "no\ud83d"): "A path cannot contain U+D83D",
+    ("find", "empty"): NO_DIRECTORY,
+    ("find", "a\0b"): "A path cannot contain a NUL character",
+    ("ls", "dir"): "(empty directory)",
+    ("ls", "pipe"): NO_DIRECTORY,
+    ("ls", "socket"): NO_DIRECTORY,
+    ("ls", "/dev/zero"): "Not a directory: {path}",
+    ("ls", "closed"): "Cannot read directory: EACCES: permission denied, scandir '{cwd}/closed'",
+    ("ls", "closed/f"): MISSING,
+    ("ls", "two\nlines"): NO_DIRECTORY,
+    ("ls", "caf\udce9"): "Not a directory: {cwd}/caf\ufffd",
+    ("ls", "no\ud83d"): "A path cannot contain U+D83D",
+    ("ls", "empty"): NO_DIRECTORY,
+    ("ls", "a\0b"): "A path cannot contain a NUL character",
     ("bash", "dir"): "(no output)",
     ("bash", "two\nlines/sub"): "Working directory does not exist: {cwd}/{path}\n"
     "Cannot execute bash commands.",
@@ -77,7 +124,57 @@ MORE: dict[str, dict[str, Any]] = {
     "read": {},
     "edit": {"edits": [{"oldText": "old", "newText": "new"}]},
     "write": {"content": "new"},
+    "grep": {"pattern": "old"},
+    "find": {"pattern": "*"},
+    "ls": {},
 }
+OUTSIDE = "Path is outside the allowed directories: {path}. Allowed: {cwd}"
+NO_COMMANDS = (
+    "Commands are not available: files are confined to some directories here, and a command could "
+    "go anywhere. Use the other tools."
+)
+NO_ENTRY = "Cannot enter the working directory: {cwd}/{path}"
+
+
+def options(place: str, world: Path) -> ToolOptions | None:
+    over_there = over_prefix(["env", "OVER_THERE=yes"])
+    return {
+        "here": None,
+        "confined": confined_to([world]),
+        "over a prefix": over_there,
+        "confined over a prefix": confined_to([world], over_there),
+    }[place]
+
+
+PLACES = ("here", "confined", "over a prefix", "confined over a prefix")
+
+
+def expected(place: str, name: str, path: str) -> str:
+    """The answer of `ANSWERS`, or what only this place says."""
+    if place.startswith("confined"):
+        if name == "bash":
+            return NO_COMMANDS
+        if path.startswith("/dev"):
+            # write makes the parent directory first.
+            outside = OUTSIDE.replace("{path}", "/dev") if name == "write" else OUTSIDE
+            return (
+                f"Could not edit file: {{path}}. Error: {outside}." if name == "edit" else outside
+            )
+    if place == "over a prefix" and name == "bash" and path in ("empty", "pipe", "closed"):
+        return NO_ENTRY
+    if place == "confined over a prefix" and path.startswith("closed"):
+        # Where a closed directory would lead cannot be told.
+        closed = f"EACCES: permission denied, realpath '{{cwd}}/{path}'"
+        match name:
+            case "edit":
+                return ANSWERS[name, path]
+            case "write":
+                return "EACCES: permission denied, realpath '{cwd}/closed'"
+            case "ls":
+                return f"Cannot read directory: {closed}"
+            case _:
+                return closed
+    return ANSWERS[name, path]
 
 
 @pytest.fixture
@@ -113,17 +210,18 @@ def answer(calls: Calls, tool: AgentTool, arguments: dict[str, Any]) -> str:
         return str(error)
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     ("name", "path"), ANSWERS, ids=[f"{name}-{path!r}" for name, path in ANSWERS]
 )
-def test_answer_is_clear(name: str, path: str, calls: Calls, world: Path) -> None:
+def test_answer_is_clear(name: str, path: str, place: str, calls: Calls, world: Path) -> None:
     if path == "large":
         with open(world / "large", "wb") as file:
             file.write(b"x" * 50_000_000)
         (world / "large").chmod(0o666)
     cwd = world / path if name == "bash" else world
     arguments = {"command": "true"} if name == "bash" else {"path": path, **MORE[name]}
-    tool = next(tool for tool in create_coding_tools(cwd) if tool.name == name)
+    tool = create_tool(name, cwd, options(place, world))
     if path.startswith(("secret", "closed")):
         answer(calls, tool, arguments)  # Imports what the other user may not be able to import.
         with bound_by_permissions(world):
@@ -131,25 +229,41 @@ def test_answer_is_clear(name: str, path: str, calls: Calls, world: Path) -> Non
     else:
         shown = answer(calls, tool, arguments)
     (world / "closed").chmod(0o777)
-    assert shown == ANSWERS[name, path].replace("{path}", path).replace("{cwd}", str(world))
+    wanted = expected(place, name, path)
+    assert shown == wanted.replace("{path}", path).replace("{cwd}", str(world))
 
 
-@pytest.mark.parametrize("place", ["here", "confined", "over a prefix"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", ["grep", "find"])
+def test_what_cannot_be_read_is_told_beside_the_rest(
+    name: str, place: str, calls: Calls, world: Path
+) -> None:
+    (world / "closed").chmod(0o444)
+    (world / ".git").mkdir()  # An old fd can search no other place.
+    tool = create_tool(name, world, options(place, world))
+    answer(calls, tool, {"path": "dir", **MORE[name]})
+    with bound_by_permissions(world):
+        if name == "find" and find_fd(None) is None and not place.endswith("prefix"):
+            return  # The other user need not be able to run this Python.
+        shown = answer(calls, tool, MORE[name])
+    found, _, notices = shown.partition("\n\n[")
+    assert any(line.startswith("two\\nlines") for line in found.split("\n"))
+    if name == "grep":
+        assert "Not everything could be searched: " in notices
+        assert "ermission denied" in notices
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_pipe_whose_other_end_is_silent_is_answered_at_once(
     place: str, calls: Calls, world: Path
 ) -> None:
-    options = {
-        "here": None,
-        "confined": confined_to([world]),
-        "over a prefix": over_prefix(["env", "OVER_THERE=yes"]),
-    }[place]
     end = os.open(world / "pipe", os.O_RDWR)
     os.write(end, b"old")
     try:
-        for tool in create_coding_tools(world, options):
-            if tool.name != "bash":
-                shown = answer(calls, tool, {"path": "pipe", **MORE[tool.name]})
-                assert shown == f"Not a regular file: {world}/pipe"
+        for name in ("read", "edit", "write", "grep"):
+            tool = create_tool(name, world, options(place, world))
+            shown = answer(calls, tool, {"path": "pipe", **MORE[tool.name]})
+            assert shown == f"Not a regular file: {world}/pipe"
         assert os.read(end, 9) == b"old"
     finally:
         os.close(end)
@@ -190,6 +304,66 @@ def test_directory_deleted_in_mid_run(
     assert (folder / "f").read_text() == "x"
     shutil.rmtree(folder)
     assert calls.text(bash, {"command": "pwd"}, host_cwd=tmp_path) == f"{tmp_path}\n"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_tool_answers_in_a_deleted_directory(
+    place: str, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "root").mkdir()
+    gone = tmp_path / "root/gone"
+    gone.mkdir()
+    tools = create_all_tools(gone, options(place, tmp_path / "root"))
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    answers = {
+        name: answer(calls, tool, {"command": "true"} if name == "bash" else MORE[name])
+        for name, tool in tools.items()
+        if name not in ("read", "edit", "write")
+    }
+    missing = f"Path not found: {gone}"
+    in_shell = f"Working directory does not exist: {gone}\nCannot execute bash commands."
+    assert answers == {
+        "bash": NO_COMMANDS if place.startswith("confined") else in_shell,
+        "grep": missing,
+        "find": missing,
+        "ls": missing,
+    }
+    assert answer(calls, tools["read"], {"path": "f"}) == (
+        f"ENOENT: no such file or directory, access '{gone}/f'"
+    )
+    edited = answer(calls, tools["edit"], {"path": "f", **MORE["edit"]})
+    assert edited == "Could not edit file: f. Error code: ENOENT."
+    written = answer(calls, tools["write"], {"path": "f", **MORE["write"]})
+    assert written == "Successfully wrote to f"
+
+
+@contextmanager
+def removed(folder: Path) -> Iterator[None]:
+    """Remove `folder` in the end, however deep it is: Python calls itself for every level."""
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", folder], check=True)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_very_long_paths_are_answered(place: str, calls: Calls, world: Path) -> None:
+    deep = "d/" * 2100 + "f"
+    possible = ("ENAMETOOLONG", "ENOENT", "Path not found: ", "Successfully wrote")
+    with removed(world / "d"):
+        for name in ("read", "edit", "write", "grep", "find", "ls"):
+            tool = create_tool(name, world, options(place, world))
+            shown = answer(calls, tool, {"path": deep, **MORE[name]})
+            assert any(text in shown for text in possible), shown[:200]
+
+
+def test_a_thousand_new_directories_can_be_made(calls: Calls, tmp_path: Path) -> None:
+    write = create_tool("write", "/", None)
+    path = f"{tmp_path}/{'d/' * 1200}f"
+    with removed(tmp_path / "d"):
+        shown = answer(calls, write, {"path": path, "content": "x"})
+    assert shown == f"Successfully wrote to {path}"
 
 
 def test_file_swapped_for_a_directory_between_calls(calls: Calls, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pi_agent.types import AgentTool, ToolError
+from pi_ai import AbortController
 from pi_tools import (
     ConfinedFileOperations,
     Confinement,
@@ -90,6 +91,31 @@ def test_whether_a_file_outside_exists_is_not_told(
     assert there.replace("/f.", "/g.") == missing
 
 
+@pytest.mark.parametrize(
+    "path", ["@x/../../outside/{}", "../outside/d'{}", "\u00a0/../../outside/{}"]
+)
+def test_odd_spellings_tell_nothing_of_what_is_outside(
+    path: str, calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    """The tool looks which spelling is there, and the answer names the one it chose."""
+    (world / "outside/d\u2019f").write_text("one\n")
+    more = {"read": {}, "edit": {"edits": EDITS}, "write": {"content": "x"}}
+    for name, arguments in more.items():
+        there, missing = (
+            outcome(calls, tools[name], {"path": path.format(each), **arguments}) for each in "fg"
+        )
+        assert there.replace("f.", "g.") == missing
+
+
+def test_odd_spellings_work_inside(calls: Calls, tools: dict[str, AgentTool], world: Path) -> None:
+    (world / "allowed/@types").mkdir()
+    (world / "allowed/d\u2019or").write_text("gold")
+    calls.text(tools["write"], {"path": "@types/x", "content": "typed"})
+    assert calls.text(tools["read"], {"path": "@types/x"}) == "typed"
+    assert calls.text(tools["read"], {"path": "d'or"}) == "gold"
+    assert "outside the allowed directories" in outcome(calls, tools["read"], {"path": "~/f"})
+
+
 def test_commands_are_refused_unless_allowed(
     calls: Calls, tools: dict[str, AgentTool], world: Path
 ) -> None:
@@ -160,6 +186,63 @@ def test_directory_swapped_for_a_link_leads_nowhere(run: Callable[..., Any], wor
     assert done + refused == 300
     assert (outside / "f").read_text() == "secret"
     assert os.listdir(outside) == ["f"]
+
+
+class Swapping(Confinement):
+    """Puts a link to the outside in place of a path once that has been looked up `looks` times."""
+
+    def __init__(self, root: Path, swapped: str, target: Path, looks: int) -> None:
+        super().__init__([root])
+        self._path, self._target = root / swapped, target
+        self.looks_left = looks
+
+    def _locate(self, path: str) -> Any:
+        found = super()._locate(path)
+        self.looks_left -= 1
+        if self.looks_left == 0:
+            self._path.rename(f"{self._path}.away")
+            self._path.symlink_to(self._target)
+        return found
+
+
+@pytest.mark.parametrize("swapped", ["deep/f", "deep"])
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [
+        *(("access", 1), ("size", 1), ("mkdir", 1)),
+        *(("read", 1), ("read", 2), ("stream", 1), ("stream", 2), ("write", 1), ("write", 2)),
+        *(("image", 1), ("image", 2), ("image", 3)),
+    ],
+)
+def test_link_put_in_place_between_check_and_use_leads_nowhere(
+    name: str, looks: int, swapped: str, run: Callable[..., Any], world: Path
+) -> None:
+    """The first looks of a call are for what kind of file it is, the last one is for opening it."""
+    root, outside = world / "allowed", world / "outside"
+    (outside / "f").write_bytes(b"GIF89a secret")
+    target = outside / "f" if swapped == "deep/f" else outside
+    confinement = Swapping(root, swapped, target, looks)
+    operations = ConfinedFileOperations(confinement, writable=True)
+    path = f"{root}/deep/f"
+
+    async def stream() -> bytes:
+        pieces = operations.create_read_stream(path, AbortController().signal)
+        return b"".join([piece async for piece in pieces])
+
+    use = {
+        "access": lambda: operations.access(path),
+        "read": lambda: operations.read_file(path),
+        "stream": stream,
+        "size": lambda: operations.file_size(path),
+        "image": lambda: operations.detect_image_mime_type(path),
+        "write": lambda: operations.write_file(path, b"ours"),
+        "mkdir": lambda: operations.mkdir(f"{root}/deep/new" if swapped == "deep" else path),
+    }[name]
+    with pytest.raises(ToolError):
+        run(use())
+    assert confinement.looks_left == 0
+    assert os.listdir(outside) == ["f"]
+    assert (outside / "f").read_bytes() == b"GIF89a secret"
 
 
 def test_link_put_in_place_after_the_check_is_not_followed(world: Path) -> None:

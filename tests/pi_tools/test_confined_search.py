@@ -17,7 +17,7 @@ from pi_tools import (
     create_tool,
     over_prefix,
 )
-from support.places import in_root
+from support.places import bound_by_permissions, in_root
 from support.search import GREP_ENGINES, write_tree
 
 if TYPE_CHECKING:
@@ -118,6 +118,21 @@ def test_links_that_stay_inside_can_be_named(calls: Calls, tools: dict[str, Agen
     assert found(calls.text(tools["find"], {"pattern": "*", "path": "in"})) == {"g"}
     assert found(calls.text(tools["find"], {"pattern": "deep/*"})) == {"deep/g"}
     assert calls.text(tools["ls"], {"path": "in"}) == "g"
+
+
+def test_nothing_of_an_ignore_file_that_leads_outside_is_shown(
+    calls: Calls, tools: dict[str, AgentTool], world: Path
+) -> None:
+    (world / "outside/keys").write_text("key[123\n")
+    (world / "root/.git").mkdir()
+    (world / "root/.gitignore").symlink_to("../outside/keys")
+    (world / "root/closed").mkdir()
+    (world / "root/closed").chmod(0)
+    calls.text(tools["grep"], {"pattern": "hit"})
+    with bound_by_permissions(world / "root"):
+        shown = outcome(calls, tools["grep"], {"pattern": "hit"})
+    assert "ermission denied" in shown or "EACCES" in shown
+    assert "key[" not in shown
 
 
 @pytest.mark.parametrize("name", ["grep", "find", "ls"])

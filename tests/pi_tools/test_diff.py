@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pi_tools.diff import EditDetails, describe_change
 from pi_tools.line_endings import Replacement, splice
+from pi_tools.myers import diff_lines
 
 LINE = st.sampled_from(["", "a", "b", "c d", "-", "+x", " y", "@@ -1,1 +1,1 @@"])
 TEXT = st.builds(
@@ -80,6 +81,31 @@ def test_patch_applied_gives_the_new_text(
     assert apply_patch(old, details.patch) == splice(old, replacements)
 
 
+def changed_lines(patch: str) -> list[str]:
+    return [line for line in patch.split("\n")[2:] if line[:1] in ("-", "+")]
+
+
+@given(changes())
+def test_change_near_the_edits_is_that_of_the_whole_texts(
+    change: tuple[str, list[Replacement]],
+) -> None:
+    """Which of several equal lines is shown as changed; 30 lines are within every window."""
+    old, replacements = change
+    assume(old.count("\n") < 30)
+    new = splice(old, replacements)
+    old_lines, new_lines = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    wanted: list[str] = []
+    at = {"-": 0, "+": 0}
+    for kind, count in diff_lines(old_lines, new_lines):
+        if kind == "=":
+            at = {sign: place + count for sign, place in at.items()}
+            continue
+        lines = (old_lines if kind == "-" else new_lines)[at[kind] : at[kind] + count]
+        wanted += [kind + line.removesuffix("\n") for line in lines]
+        at[kind] += count
+    assert changed_lines(describe_change("f", old, replacements).patch) == wanted
+
+
 @given(changes())
 def test_diff_numbers_its_lines(change: tuple[str, list[Replacement]]) -> None:
     old, replacements = change
@@ -113,6 +139,16 @@ def test_diff_numbers_its_lines(change: tuple[str, list[Replacement]]) -> None:
             [Replacement(0, 2, "x\ny\n"), Replacement(150, 153, ""), Replacement(290, 290, "\n")],
             id="several hunks",
         ),
+        pytest.param(
+            "".join(f"{n}\n" for n in range(1000, 1400)),
+            [
+                Replacement(0, 5, "x\ny\nz\n"),
+                Replacement(1000, 1020, ""),
+                Replacement(1900, 1900, "q"),
+            ],
+            id="hunks too far apart for one window",
+        ),
+        pytest.param("", [Replacement(0, 0, "a\n")], id="from nothing"),
     ],
 )
 def test_patch_is_accepted_here_and_by_the_patch_program(
@@ -145,6 +181,11 @@ def check_with_patch_program(old: str, patch: str, new: str, *, folder: Path) ->
         [program, "--fuzz=0", "-s", "-o", "out", "f"], input=patch.encode(), cwd=folder, check=True
     )
     assert (folder / "out").read_text() == new
+
+
+def test_empty_ranges_start_one_line_earlier() -> None:
+    assert "@@ -0,0 +1,1 @@" in describe_change("f", "", [Replacement(0, 0, "a\n")]).patch
+    assert "@@ -1,1 +0,0 @@" in describe_change("f", "a\n", [Replacement(0, 2, "")]).patch
 
 
 def test_huge_replacement_is_shown_as_one_block() -> None:

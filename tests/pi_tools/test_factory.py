@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pi_agent.types import ToolError
+from pi_ai import AbortSignal
 from pi_tools import (
+    OnData,
     ToolOptions,
     create_all_tools,
     create_coding_tools,
@@ -104,3 +107,119 @@ def test_names_without_a_tool(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)tool") as caught:
         create_tool(name, "/")
     assert str(caught.value) == text
+
+
+class InMemory:
+    """Operations of every tool, none of them asynchronous."""
+
+    def __init__(self) -> None:
+        self.files = {"/r/f": b"old\n"}
+
+    def access(self, path: str) -> None:
+        if path not in self.files:
+            raise FileNotFoundError(2, "no such file", path)
+
+    def read_file(self, path: str) -> bytes:
+        return self.files[path]
+
+    def detect_image_mime_type(self, path: str) -> str | None:
+        return None
+
+    def mkdir(self, path: str) -> None:
+        pass
+
+    def write_file(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+
+    def exists(self, path: str) -> bool:
+        return path == "/r" or path in self.files
+
+    def is_directory(self, path: str) -> bool:
+        return path == "/r"
+
+    def readdir(self, path: str) -> list[str]:
+        return [name.removeprefix("/r/") for name in self.files]
+
+    def glob(self, pattern: str, cwd: str, *, ignore: Sequence[str], limit: int) -> list[str]:
+        return list(self.files)
+
+    def exec(
+        self,
+        command: str,
+        cwd: str,
+        *,
+        on_data: OnData,
+        signal: AbortSignal,
+        timeout: float | None,
+        env: Mapping[str, str],
+    ) -> int | None:
+        on_data(command.encode())
+        return 0
+
+
+def test_operations_need_not_be_asynchronous(calls: Calls) -> None:
+    place = InMemory()
+    options: ToolOptions = {
+        "read": {"operations": place},
+        "bash": {"operations": place},
+        "edit": {"operations": place},
+        "write": {"operations": place},
+        "find": {"operations": place},
+        "ls": {"operations": place},
+    }
+    tools = create_all_tools("/r", options)
+    asked: dict[str, dict[str, Any]] = {
+        "edit": {"path": "f", "edits": [{"oldText": "old", "newText": "new"}]},
+        "read": {"path": "f"},
+        "write": {"path": "g", "content": ""},
+        "find": {"pattern": "*"},
+        "ls": {},
+        "bash": {"command": "hi"},
+    }
+    assert {name: calls.text(tools[name], arguments) for name, arguments in asked.items()} == {
+        "edit": "Successfully replaced 1 block(s) in f.",
+        "read": "new\n",
+        "write": "Successfully wrote to g",
+        "find": "f\ng",
+        "ls": "f\ng",
+        "bash": "hi",
+    }
+    grep = create_tool("grep", "/r", {"grep": {"operations": place}})
+    with pytest.raises(ToolError, match="Path not found: /r"):  # This machine is searched.
+        calls.text(grep, {"pattern": "x"})
+
+
+FACTS = {
+    "read": ("jpg, png, gif, webp, bmp", "attached", "2000 lines", "50KB", "offset"),
+    "write": ("replaces all", "parent directories"),
+    "edit": ("one file", "exact", "original", "once", "not overlap", "one edit", "unchanged"),
+    "bash": ("working directory", "stdout and stderr", "last 2000 lines", "50KB", "temporary file"),
+    "grep": ("path and line number", ".gitignore", "100 matches", "50KB", "500 characters"),
+    "find": ("glob", "relative to the directory", ".gitignore", "1000 results", "50KB"),
+    "ls": ("alphabetical", "/ after directories", "begin with a dot", "500 entries", "50KB"),
+}
+PARAMETER_FACTS = {
+    "read": {"path": "relative or absolute", "offset": "from 1", "limit": "lines"},
+    "write": {"path": "relative or absolute"},
+    "edit": {"path": "relative or absolute"},
+    "bash": {"timeout": "no limit by default"},
+    "grep": {
+        "path": "relative or absolute; default: the working one",
+        "glob": "Relative to path; without / it is for names at any depth",
+        "ignoreCase": "default: false",
+        "literal": "default: false",
+        "context": "default: 0",
+        "limit": "default: 100",
+    },
+    "find": {"path": "relative or absolute; default: the working one", "limit": "default: 1000"},
+    "ls": {"path": "relative or absolute; default: the working one", "limit": "default: 500"},
+}
+
+
+def test_descriptions_tell_the_model_what_it_has_to_know(tmp_path: Path) -> None:
+    for name, tool in create_all_tools(tmp_path).items():
+        assert [fact for fact in FACTS[name] if fact not in tool.description] == []
+        properties: Any = tool.parameters["properties"]
+        assert all(part["description"] for part in properties.values())
+        for parameter, fact in PARAMETER_FACTS[name].items():
+            assert fact in properties[parameter]["description"]

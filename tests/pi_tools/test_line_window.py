@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pi_tools.line_window import LineWindow
 from pi_tools.truncate import truncate_head
 
-PIECES = st.lists(st.binary(max_size=6) | st.sampled_from([b"\n", b"a", b"\xe2\x82", b"\xac\n"]))
+PART = st.sampled_from([b"\n", b"\n", b"a", b"bcd", b"\xe2\x82", b"\xac", b"\xff"])
+PIECES = st.lists(st.lists(PART, max_size=4).map(b"".join), max_size=8)
 
 
 def window_over(pieces: list[bytes], start: int, limit: int | None) -> LineWindow:
@@ -19,6 +20,7 @@ def window_over(pieces: list[bytes], start: int, limit: int | None) -> LineWindo
 
 @given(PIECES, st.integers(0, 5), st.none() | st.integers(1, 5))
 @example([b"a\n", b"b"], 0, 1)
+@example([b"a\nb"], 1, None)
 @example([b"a", b"\n\n", b"b\n"], 2, 2)
 def test_window_over_pieces_equals_head_of_the_whole_text(
     pieces: list[bytes], start: int, limit: int | None

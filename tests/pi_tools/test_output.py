@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pi_tools.output import CommandOutput, OutputView
@@ -29,6 +29,7 @@ async def printed(pieces: list[bytes]) -> OutputView:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PIECE, max_size=5))
+@example([b"a" * 110_000, b"\n"])
 def test_view_is_the_tail_of_everything_printed(pieces: list[bytes]) -> None:
     view = asyncio.run(printed(pieces))
     whole = b"".join(pieces)

@@ -24,7 +24,10 @@ SEQUENCES = ["\x1b[31m", "\x1b]0;t\x07", "\x1b]8;;u\x1b\\", "\x9b1;2H", "\x1b[?2
 TEXT = st.lists(
     st.one_of(
         st.sampled_from(SEQUENCES),
-        st.text("\x1b\x9b\x9c\x07[]()#;:?<=>\\0123456789mHtQbz \r\n\t\x00é", max_size=6),
+        st.text(
+            "\x1b\x9b\x9c\x07[]()#;:?<=>\\0123456789mHtQbzAPRSTYZacfgnpquvy{~ \r\n\t\x00é",
+            max_size=6,
+        ),
     ),
     max_size=12,
 ).map("".join)
@@ -50,6 +53,13 @@ def reference(text: str) -> str:
 )
 def test_tools_check_60_cleaned_text(text: str, clean: str) -> None:
     assert clean_output(text) == clean
+
+
+def test_every_last_character_of_a_sequence() -> None:
+    for start in ("\x1b", "\x1b[", "\x1b[1;2", "\x9b", "\x9b<", "\x1b(", "\x1b[1234"):
+        for code in range(256):
+            text = f"a{start}{chr(code)}b"
+            assert clean_output(text) == reference(text), ascii(text)
 
 
 @given(TEXT)

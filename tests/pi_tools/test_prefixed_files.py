@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from pi_agent.types import AgentTool, ToolError
 from pi_ai import AbortController
-from pi_tools import CommandPrefix, PrefixedFileOperations, create_coding_tools, over_prefix
+from pi_tools import (
+    CommandPrefix,
+    PrefixedFileOperations,
+    create_all_tools,
+    create_coding_tools,
+    over_prefix,
+)
 from support.places import bound_by_permissions, in_root, make_socket
 
 if TYPE_CHECKING:
@@ -119,6 +125,7 @@ WRITE_ERRORS = {
     "file/x/y": "ENOTDIR: not a directory, mkdir '{}/file/x'",
     "loop": "ELOOP: too many symbolic links encountered, open '{}/loop'",
     "pipe": "Not a regular file: {}/pipe",
+    "/dev/stdin": "Not a regular file: /dev/stdin",
     "/dev/null": "Not a regular file: /dev/null",
     "n" * 300: "ENAMETOOLONG: name too long, open '{}/" + "n" * 300 + "'",
 }
@@ -228,6 +235,22 @@ def test_place_that_does_not_answer_is_given_up(run: Callable[..., Any], tmp_pat
         run(silent.access(str(tmp_path)))
 
 
+@pytest.mark.parametrize("timeout", [0, None])
+def test_place_has_all_the_time_without_a_limit(
+    timeout: float | None, calls: Calls, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("old\n")
+    tools = create_all_tools(tmp_path, over_prefix(WORDS, timeout=timeout))
+    assert calls.text(tools["read"], {"path": "f"}) == "old\n"
+    assert calls.text(tools["grep"], {"pattern": "old", "path": "f"}) == "f:1: old"
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 1e10])
+def test_timeout_that_is_none_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"^timeout: expected seconds, or 0 or None for no limit"):
+        over_prefix(WORDS, timeout=timeout)
+
+
 def test_abort_ends_a_read_that_hangs(calls: Calls, run: Callable[..., Any]) -> None:
     read = create_coding_tools("/r", over_prefix(["sh", "-c", "sleep 30"]))[0]
     controller = AbortController()
@@ -286,6 +309,47 @@ def test_real_path_resolves_what_there_is(run: Callable[..., Any], tmp_path: Pat
         assert real(path) == os.path.realpath(folder / path), path
     with pytest.raises(ToolError, match="ELOOP"):
         real("loop")
+
+
+def test_home_and_odd_spellings_are_those_of_the_other_place(
+    calls: Calls, home: Path, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    (there / "@types").mkdir(parents=True)
+    (there / "d\u2019or").write_text("gold")
+    (there / "@types/x").write_text("typed")
+    (home / "f").write_text("here")
+    tools = create_all_tools("/no/such/here", over_prefix(["env", f"HOME={there}"]))
+    written = calls.text(tools["write"], {"path": "~/@types/new", "content": "x"})
+    assert written == "Successfully wrote to ~/@types/new"
+    assert sorted(os.listdir(there / "@types")) == ["new", "x"]
+    edits = [{"oldText": "typed", "newText": "edited"}]
+    calls.text(tools["edit"], {"path": "~/@types/x", "edits": edits})
+    assert calls.text(tools["read"], {"path": "@~/@types/x"}) == "edited"
+    assert calls.text(tools["read"], {"path": "~/d'or"}) == "gold"
+    assert calls.text(tools["read"], {"path": "d'or"}, host_cwd=there) == "gold"
+    assert calls.text(tools["ls"], {"path": "~"}) == "@types/\nd\u2019or"
+    assert calls.text(tools["ls"], {"path": "@types"}, host_cwd=there) == "new\nx"
+    assert "@types/x:1: edited" in calls.text(tools["grep"], {"pattern": "edited", "path": "~"})
+    assert "@types/x" in calls.text(tools["find"], {"pattern": "x", "path": "~"})
+    assert os.listdir(home) == ["f"]
+
+
+@pytest.mark.parametrize("shown", ["", "not/absolute"])
+def test_place_without_a_home_directory(shown: str, calls: Calls) -> None:
+    read = create_coding_tools("/", over_prefix(["env", f"HOME={shown}"]))[0]
+    with pytest.raises(ToolError) as caught:
+        calls.text(read, {"path": "~/f"})
+    assert str(caught.value) == (
+        f"There is no home directory over env HOME={shown}: HOME is {shown!r} there. "
+        "Give an absolute path instead of ~"
+    )
+
+
+def test_broken_link_there_is_a_name_that_is_taken(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "broken").symlink_to("nowhere")
+    taken = [run(files().exists(str(tmp_path / name))) for name in ("broken", ".", "none", "n/o")]
+    assert taken == [True, True, False, False]
 
 
 def test_agent_in_another_root_sees_that_root(calls: Calls, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pi_agent.types import ToolError
 from pi_ai import AbortController, AbortSignal
-from pi_tools import create_read_tool
+from pi_tools import LocalFileOperations, create_read_tool
 
 if TYPE_CHECKING:
     from tests.pi_tools.conftest import Calls
@@ -278,6 +278,24 @@ def test_wrong_arguments_are_an_error_for_the_model(calls: Calls, tmp_path: Path
 def test_proc_files_without_a_size_are_read(calls: Calls) -> None:
     if os.path.exists("/proc/self/status"):
         assert "Pid:" in calls.text(create_read_tool("/proc/self"), {"path": "status"})
+
+
+def test_tools_spec_4_1_a_file_that_grows_is_read_up_to_the_size_it_had(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"a" * 1_000_000)
+
+    async def sizes() -> int:
+        total = 0
+        stream = LocalFileOperations().create_read_stream(str(file), AbortController().signal)
+        async for piece in stream:
+            total += len(piece)
+            with open(file, "ab") as writer:
+                writer.write(b"b" * len(piece))
+        return total
+
+    assert run(sizes()) == 1_000_000
 
 
 def test_read_with_a_set_signal_does_nothing(calls: Calls) -> None:

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from pi_tools import TruncationResult, format_size, truncate_head, truncate_line, truncate_tail
 
 TEXTS = st.text(alphabet="ab€\n", max_size=40)
-CAPS = st.integers(min_value=1, max_value=12)
+
+
+@st.composite
+def texts_with_caps(draw: st.DrawFn) -> tuple[str, int, int]:
+    """A text, and caps that are often just at its size, or one off."""
+    text = draw(TEXTS)
+    near = st.integers(-2, 1)
+    lines = draw(st.integers(1, 12) | near.map(lambda by: max(1, len(lines_of(text)) + by)))
+    return text, lines, draw(st.integers(1, 12) | near.map(lambda by: max(1, size(text) + by)))
 
 
 @pytest.mark.parametrize(
@@ -100,8 +108,9 @@ def check_totals(result: TruncationResult, text: str) -> None:
     assert result.output_bytes == size(result.content)
 
 
-@given(TEXTS, CAPS, CAPS)
-def test_head_keeps_what_the_rule_keeps(text: str, max_lines: int, max_bytes: int) -> None:
+@given(texts_with_caps())
+def test_head_keeps_what_the_rule_keeps(case: tuple[str, int, int]) -> None:
+    text, max_lines, max_bytes = case
     result = truncate_head(text, max_lines, max_bytes)
     check_totals(result, text)
     lines = lines_of(text)
@@ -115,8 +124,9 @@ def test_head_keeps_what_the_rule_keeps(text: str, max_lines: int, max_bytes: in
     assert result.first_line_exceeds_limit is (size(lines[0]) > max_bytes)
 
 
-@given(TEXTS, CAPS, CAPS)
-def test_tail_keeps_what_the_rule_keeps(text: str, max_lines: int, max_bytes: int) -> None:
+@given(texts_with_caps())
+def test_tail_keeps_what_the_rule_keeps(case: tuple[str, int, int]) -> None:
+    text, max_lines, max_bytes = case
     result = truncate_tail(text, max_lines, max_bytes)
     check_totals(result, text)
     lines = lines_of(text)
