@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import sys
 import threading
 import time
@@ -185,7 +184,7 @@ def _growing_delays() -> Iterator[float]:
     """Seconds between two tries."""
     delay = 0.01
     while True:
-        yield delay * random.uniform(1, 2)
+        yield delay * (1 + os.urandom(1)[0] / 255)
         delay = min(delay * 2, 1.0)
 
 

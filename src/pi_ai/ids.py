@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 import time
 
@@ -23,12 +23,16 @@ class _Sequence:
     def next(self, timestamp_ms: int | None) -> tuple[int, int]:
         with self._lock:
             if self._counter is None:
-                self._counter = secrets.randbits(40)
+                self._counter = _random_bits(40)
             self._counter = (self._counter + 1) & ((1 << 41) - 1)
             if timestamp_ms is None:
                 timestamp_ms = max(self._last_ms, time.time_ns() // 1_000_000)
                 self._last_ms = timestamp_ms
             return timestamp_ms, self._counter
+
+
+def _random_bits(count: int) -> int:
+    return int.from_bytes(os.urandom(8), "big") >> (64 - count)
 
 
 _sequence = _Sequence()
@@ -43,7 +47,7 @@ def uuid7(timestamp_ms: int | None = None) -> str:
         raise ValueError(f"UUIDv7 timestamp must be an integer between 0 and {_MAX_TIMESTAMP}")
     ms, counter = _sequence.next(timestamp_ms)
     # 74 bits follow version and variant: 41 of the counter, 33 of chance.
-    tail = (counter << 33) | secrets.randbits(33)
+    tail = (counter << 33) | _random_bits(33)
     value = (ms << 80) | (0x7 << 76) | ((tail >> 62) << 64) | (0b10 << 62) | (tail & (1 << 62) - 1)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

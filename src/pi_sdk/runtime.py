@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -217,6 +216,8 @@ def _require_file(path: Path) -> None:
 
 def _copy_into(source: Path, directory: Path) -> Path:
     """A copy under the same name, or with `-1`, `-2`... behind it if that is taken."""
+    import shutil  # here, as its import takes milliseconds
+
     directory.mkdir(parents=True, exist_ok=True)
     for number in range(1000):
         suffix = f"-{number}" if number else ""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from pathlib import Path
@@ -157,7 +156,7 @@ class SessionFile:
         old = self._open_descriptor()
         target = self.path.resolve()  # a link stays a link
         backup = _free_backup_name(target) if keep_backup else None
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
         file = SessionFile.create(temporary, data, durable=True)
         try:
             if backup is not None:

@@ -6,7 +6,6 @@ Source: tools spec, sections 4 to 6.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncIterator
 
 from pi_agent.types import ToolError
@@ -211,7 +210,7 @@ class PrefixedFileOperations:
 
         A connection that breaks before that leaves the old content.
         """
-        await self._run(_WRITE, path, str(len(data)), secrets.token_hex(16), stdin=data)
+        await self._run(_WRITE, path, str(len(data)), os.urandom(16).hex(), stdin=data)
 
     async def real_path(self, path: str) -> str:
         """`path` with every link in it resolved; it need not exist."""

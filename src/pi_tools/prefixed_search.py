@@ -6,7 +6,6 @@ ripgrep and fd search there if that place has them, else `grep` and `find`: see 
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
@@ -111,7 +110,7 @@ class PrefixedSearchOperations:
         """See `SearchesContents`. Raises ToolError too for what is neither file nor directory."""
         from pi_tools import posix_search  # Few calls need it and the globs it loads.
 
-        token = secrets.token_hex(16)
+        token = os.urandom(16).hex()
         posix, unknown = _posix(search)
         accepts = posix_search.file_filter(search.glob)
         feed: Callable[[bytes], Iterator[FoundLine]] | None = None
@@ -172,7 +171,7 @@ class PrefixedSearchOperations:
             self._prefix,
             _paths_script(wanted, limit),
             [directory],
-            token=secrets.token_hex(16),
+            token=os.urandom(16).hex(),
             take=take_piece,
             timeout=self._timeout,
         )

@@ -6,7 +6,6 @@ Source: tools spec, sections 8, 9 and 14, rows 10 and 16.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +23,8 @@ def find_fd(bin_dir: str | None) -> str | None:
 
 
 def _find(names: Sequence[str], bin_dir: str | None) -> str | None:
+    import shutil  # here, as its import takes milliseconds
+
     folders = (None,) if bin_dir is None else (bin_dir, None)
     for folder in folders:
         for name in names:

@@ -6,7 +6,6 @@ Source: tools spec, section 7.2.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import NamedTuple
 
@@ -39,7 +38,13 @@ def find_shell(shell_path: str | None = None) -> Shell:
         return _windows_shell()
     if os.path.exists("/bin/bash"):
         return Shell("/bin/bash")
-    return Shell(shutil.which("bash") or "sh")
+    return Shell(_which("bash") or "sh")
+
+
+def _which(name: str) -> str | None:
+    import shutil  # here, as its import takes milliseconds and few systems need it
+
+    return shutil.which(name)
 
 
 def _windows_shell() -> Shell:
@@ -49,7 +54,7 @@ def _windows_shell() -> Shell:
             tried.append(os.path.join(folder, "Git", "bin", "bash.exe"))
             if os.path.exists(tried[-1]):
                 return Shell(tried[-1])
-    if found := shutil.which("bash.exe"):
+    if found := _which("bash.exe"):
         return _shell(found)
     looked = "".join(f"\n  {path}" for path in tried)
     raise ToolError(

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-import tempfile
 
 from pi_tools.os_errors import FileSystemError, file_system_errors
 from pi_tools.uninterrupted import finish, in_thread
@@ -26,7 +24,10 @@ class SpillFile:
     """
 
     def __init__(self) -> None:
-        self.path = os.path.join(tempfile.gettempdir(), f"pi-bash-{secrets.token_hex(8)}.log")
+        import tempfile  # here, as few outputs are long
+
+        name = f"pi-bash-{os.urandom(8).hex()}.log"
+        self.path = os.path.join(tempfile.gettempdir(), name)
         self.error: FileSystemError | None = None
         self._descriptor: int | None = None
         self._pending: list[bytes] = []
