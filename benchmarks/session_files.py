@@ -107,7 +107,7 @@ def _entries(compact_every: int) -> Iterator[tuple[str, dict[str, object]]]:
     while True:
         for kind, index in _turn(chance):
             number += 1
-            time_ms = 1_795_343_659_000 + number * 1000
+            time_ms = _STARTED_MS + number * 50
             yield "message", {"message": messages[kind][index] | {"timestamp": time_ms}}
             if compact_every and number % compact_every == 0:
                 number += 1
@@ -191,6 +191,10 @@ def _prose(chance: random.Random, words: int) -> str:
 
 def _code(chance: random.Random, lines: int) -> str:
     return "\n".join(chance.choices(_CODE, k=lines))
+
+
+_STARTED_MS = 1_793_491_200_000
+"""The first of November 2026, as `_timestamp` has it: before the time of any run."""
 
 
 def _timestamp(number: int) -> str:

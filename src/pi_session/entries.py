@@ -40,9 +40,6 @@ __all__ = (
     "new_entry_id",
 )
 
-_READ_AHEAD = 1000
-"""How many lines are decoded in one call: some MB, which are joined for it."""
-
 
 def new_entry_id(taken: Container[str]) -> str:
     """Eight random hex digits that are not in `taken`; a whole UUID if chance is against it."""
@@ -240,17 +237,16 @@ class Entry(Struct, gc=False, eq=False):
 
     @staticmethod
     def read_messages(entries: Iterable[Entry]) -> None:
-        """Decode the messages of `entries` ahead of their use; odd ones are left to `message`.
-
-        Many lines in one call take less time than one by one, and where the garbage collector
-        waits for a call to return, from Python 3.12 on, it does not run while they are made.
-        """
-        waiting = [e for e in entries if e.type == "message" and not (e._message or e._view)]
-        for start in range(0, len(waiting), _READ_AHEAD):
-            some = waiting[start : start + _READ_AHEAD]
-            messages = _decode_messages(b"".join([entry.line for entry in some]))
-            if len(messages) == len(some):
-                for entry, message in zip(some, messages, strict=True):
+        """Decode the messages of `entries` ahead of their use; odd ones are left to `message`."""
+        decode = decoder_for(_MessageLine).decode
+        started = now_ms()
+        for entry in entries:
+            if entry.type == "message" and entry._message is None and entry._view is None:
+                try:
+                    message = decode(entry.line).message
+                except (ValueError, RecursionError):
+                    continue
+                if message.timestamp < started:
                     entry._message = message
 
     @property
@@ -278,10 +274,8 @@ class Entry(Struct, gc=False, eq=False):
         The same object that `view` holds, at less cost.
         """
         if self._message is None and self._view is None and self.type == "message":
-            messages = _decode_messages(self.line)
-            if len(messages) == 1:
-                self._message = messages[0]
-            else:
+            self._message = _decode_message(self.line)
+            if self._message is None:
                 view = self._view = self._read_leniently()
                 self._message = view.message if isinstance(view, MessageEntry) else None
         return self._message
@@ -359,18 +353,18 @@ class _TimeLine(Struct, gc=False):
     message: _Time
 
 
-def _decode_messages(lines: bytes) -> list[SessionMessage]:
-    """The messages of lines that are all as they should be; none if one is not."""
+def _decode_message(line: bytes) -> SessionMessage | None:
+    """The message of a line that is as it should be."""
     started = now_ms()
     try:
-        messages = [line.message for line in decoder_for(_MessageLine).decode_lines(lines)]
-        # A message without a time of its own has got the present one.
-        if any(message.timestamp >= started for message in messages):
-            times = [line.message.timestamp for line in decoder_for(_TimeLine).decode_lines(lines)]
-            return [] if UNSET in times else messages
+        message = decoder_for(_MessageLine).decode(line).message
+        # One without a time of its own has got the present one.
+        if message.timestamp >= started:
+            own = decoder_for(_TimeLine).decode(line).message.timestamp
+            return None if own is UNSET else message
     except (ValueError, RecursionError):
-        return []
-    return messages
+        return None
+    return message
 
 
 _KINDS: dict[str, type[KnownEntry]] = {kind.type: kind for kind in KnownEntry.__args__}
