@@ -255,7 +255,7 @@ def check_messages(player: Player) -> None:
     assert list(map(id, listed)) == list(map(id, ended))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(plan=plans)
 def test_any_interleaving_keeps_the_transcript_whole(plan: Plan):
     player = Player(plan)

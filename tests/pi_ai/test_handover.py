@@ -100,7 +100,7 @@ ANY = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(ANY.flatmap(lambda one: st.tuples(st.just(one), h.contexts(h.MAKERS[one[0]]))))
 def test_any_history_goes_to_any_model_and_back(
     case: tuple[tuple[str, str, str], Context],

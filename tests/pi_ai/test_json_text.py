@@ -91,13 +91,12 @@ def test_structs_are_written_with_their_wire_names() -> None:
     assert js_json(TextContent("\ud83d")) == '{"type":"text","text":"\\ud83d"}'
 
 
-@settings(deadline=None)
 @given(FLOATS)
 def test_every_number_keeps_its_value(value: float) -> None:
     assert float(js_json(value)) == value
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(VALUES)
 def test_what_is_written_reads_back_as_the_same(value: Any) -> None:
     assert parse_json(js_json_bytes(value)) == value
@@ -117,7 +116,6 @@ def test_ai_core_check_54_unpaired_surrogates_are_removed(text: str, clean: str)
     assert sanitize_surrogates(text) == clean
 
 
-@settings(deadline=None)
 @given(TEXT)
 def test_sanitized_text_is_utf8_and_keeps_everything_else(text: str) -> None:
     clean = sanitize_surrogates(text)
@@ -172,14 +170,13 @@ def test_repair_touches_only_faults_in_strings(text: str, repaired: str) -> None
     assert repair_json(repaired) == repaired
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(OBJECTS)
 def test_valid_json_needs_no_repair(value: dict[str, Any]) -> None:
     text = js_json(value)
     assert repair_json(text) == text
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_repaired_strings_always_parse(text: str) -> None:
     # A quote or a backslash may end or escape; anything else must survive as it is.
@@ -323,7 +320,7 @@ def fits(shown: Any, final: Any) -> bool:
             return isinstance(final, int | float) and not isinstance(final, bool)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(OBJECTS, st.sampled_from([None, 1]), st.booleans())
 def test_every_prefix_shows_a_part_and_the_whole_shows_all(
     value: dict[str, Any], indent: int | None, escaped: bool
@@ -336,7 +333,6 @@ def test_every_prefix_shows_a_part_and_the_whole_shows_all(
     assert parse_partial_object(text) == whole
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from('{}[]",:\\utrfn01-.eE \n\xa0\ud83d'), max_size=60))
 def test_any_text_at_all_shows_an_object(text: str) -> None:
     assert isinstance(parse_partial_object(text), dict)

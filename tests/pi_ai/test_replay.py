@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -320,7 +320,6 @@ MESSAGES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(MESSAGES)
 def test_results_follow_their_calls_and_nothing_else_is_lost(messages: list[Message]) -> None:
     out = r.transform_messages(messages, MODEL)

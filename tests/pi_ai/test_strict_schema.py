@@ -334,7 +334,7 @@ def without_absent(schema: Any, value: Any) -> Any:
     }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(SCHEMAS.flatmap(lambda s: st.tuples(st.just(s), values(s, nulls=True))))
 def test_strict_form_accepts_what_the_schema_accepts(case: tuple[Any, Any]) -> None:
     schema, value = case
@@ -342,7 +342,7 @@ def test_strict_form_accepts_what_the_schema_accepts(case: tuple[Any, Any]) -> N
     assert accepts(build_strict_schema(schema), value)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     SCHEMAS.flatmap(lambda s: st.tuples(st.just(s), values(build_strict_schema(s), nulls=False)))
 )

@@ -622,7 +622,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(schema=SCHEMAS, value=JSON)
 def test_valid_values_stay_and_results_are_valid_and_stable(schema: Any, value: Any) -> None:
     checked = tool(one(schema))

@@ -225,7 +225,7 @@ TALKS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(TALKS)
 @example(Talk(6000, 3000, 2000, [(20, [[45], [45], [45]])] * 6))
 @example(Talk(6000, 100_000, 0, [(20, [[300, 300]] * 4)] * 3))
@@ -239,7 +239,7 @@ def test_no_request_is_larger_than_the_window(tmp_path_factory, talk):
     check_events(events)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(TALKS, st.frozensets(st.integers(0, 6)))
 def test_summaries_that_fail_break_nothing(tmp_path_factory, talk, broken):
     talk.broken = broken
@@ -253,7 +253,7 @@ def test_summaries_that_fail_break_nothing(tmp_path_factory, talk, broken):
 CUTS = st.frozensets(st.integers(0, 12), max_size=5)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(TALKS, st.sampled_from([30, 60, 90, 100]), CUTS)
 def test_a_provider_that_takes_less_than_it_claims_is_survived(tmp_path_factory, talk, real, cut):
     talk.real, talk.cut = real, cut
@@ -265,7 +265,7 @@ def test_a_provider_that_takes_less_than_it_claims_is_survived(tmp_path_factory,
     check_failures(events, provider)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(TALKS, st.sampled_from([30, 100]), CUTS)
 def test_turned_off_it_does_nothing_whatever_happens(tmp_path_factory, talk, real, cut):
     talk.real, talk.cut = real, cut

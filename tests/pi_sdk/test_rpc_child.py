@@ -44,7 +44,7 @@ def fed(fd: int, *chunks: bytes, secrets: tuple[str, ...] = ()) -> tuple[Owner, 
     return asyncio.run(main())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet="a{é\u2028\x0b\r\n", max_size=40), st.lists(st.integers(0, 60)))
 def test_lines_are_the_same_however_they_are_cut(text, cuts):
     data = text.encode()

@@ -277,7 +277,7 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(CHANGES, max_size=12))
 @example(
     [
@@ -298,7 +298,7 @@ def test_no_order_of_changes_breaks_the_reader(changes):
             assert event.raw == record
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from([record["type"] for record, _ in RECORDS] + ["response", "message_end"]),
     st.dictionaries(

@@ -213,7 +213,6 @@ def check_tree(entries: Sequence[dict[str, Any]], leaf_id: str | None = None) ->
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(lines=LINES, seed=st.integers(0, 1000))

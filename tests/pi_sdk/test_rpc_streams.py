@@ -9,13 +9,12 @@ from io import FileIO
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pi_sdk.rpc_streams import FileLines, PipeLines, StreamLines
 
 
-@settings(deadline=None)
 @given(
     data=st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"{}", b"\xe2\x80\xa8", b"\x0b\x0c"])),
     cuts=st.lists(st.integers(0, 30), max_size=8),

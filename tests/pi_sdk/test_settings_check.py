@@ -268,7 +268,7 @@ JSON = st.recursive(
 KEYS = [field.encode_name for field in msgspec.structs.fields(Settings)]
 
 
-@hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from([*KEYS, "queueMode", "websockets", "theme"]), JSON, max_size=4)
 )

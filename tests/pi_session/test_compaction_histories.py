@@ -43,7 +43,7 @@ from support.summaries import scripted_summarizer
 SEEDS = st.integers(0, 10_000).map(Random)
 TURNS = st.integers(0, 12)
 KEEP = st.sampled_from([0, 1, 20, 60, 100, 400, 1000])
-HISTORIES = settings(max_examples=120, deadline=None)
+HISTORIES = settings(max_examples=120)
 SUMMARY = "A summary."
 
 
@@ -185,7 +185,7 @@ def test_newest_part_of_a_branch_is_prepared(random: Random, turns: int, budget:
         assert sum_estimates(others) <= budget
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, TURNS)
 def test_any_branch_can_be_summarised(random: Random, turns: int) -> None:
     branch: list[Entry] = session_of(random, turns, wild=True).get_branch()

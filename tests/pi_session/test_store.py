@@ -409,7 +409,7 @@ def contents(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: record[key] for key in record if key not in LINKS} for record in records]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([1, 2, 3, 3]), Damage)
 def test_damage_never_loses_a_readable_line(
     version: int, damage: list[tuple[str, int, bytes]]

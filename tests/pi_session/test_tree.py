@@ -270,7 +270,7 @@ def append_foreign(session: SessionManager, model: Model, value: int) -> None:
     model.parents[entry_id] = parent
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(Operation, min_size=5, max_size=30))
 def test_random_operations_behave_as_the_model(operations: list[tuple[str, str | int]]) -> None:
     with tempfile.TemporaryDirectory() as directory:

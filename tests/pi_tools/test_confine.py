@@ -109,7 +109,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_reached_is_what_was_checked(world: Path, steps: list[str]) -> None:
     path = "/".join([str(world / "allowed"), *steps])
     roots = [world / "allowed", world / "other"]

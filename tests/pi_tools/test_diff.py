@@ -160,9 +160,7 @@ def test_patch_is_accepted_here_and_by_the_patch_program(
 
 
 @given(changes())
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_patch_program_makes_the_new_text(
     tmp_path: Path, change: tuple[str, list[Replacement]]
 ) -> None:

@@ -399,7 +399,7 @@ ENDINGS = st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=1, max_size=8
 
 
 @given(ENDINGS, st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_edit_among_random_line_endings_is_as_the_rule_says(
     calls: Calls, tmp_path: Path, endings: list[str], data: st.DataObject
 ) -> None:

@@ -201,7 +201,7 @@ def test_edit_of_random_text_is_as_the_rules_say(calls: Calls, tmp_path: Path) -
     ends: set[str] = set()
 
     @given(st.data())
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def check(data: st.DataObject) -> None:
         text = data.draw(texts())
         edits = data.draw(edits_of(text))

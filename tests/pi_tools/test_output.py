@@ -27,7 +27,7 @@ async def printed(pieces: list[bytes]) -> OutputView:
     return output.view()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(PIECE, max_size=5))
 @example([b"a" * 110_000, b"\n"])
 def test_view_is_the_tail_of_everything_printed(pieces: list[bytes]) -> None:

@@ -59,7 +59,7 @@ def test_odd_names_go_through(
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_bytes_go_through_unchanged(tmp_path: Path, data: bytes) -> None:
     path = str(tmp_path / "f")
 

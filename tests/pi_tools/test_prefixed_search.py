@@ -327,7 +327,7 @@ PATTERNS = st.lists(
     PATTERNS.filter(lambda pattern: pattern.count("<n>") < 2),
     st.lists(st.text("ab1c_.(]-^é} ", max_size=6), max_size=20),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_grep_matches_the_lines_that_python_does(pattern: str, lines: list[str]) -> None:
     command = ["grep", "-nE", "-e", posix_pattern(f"^(?:{pattern})$").text]
     done = subprocess.run(

@@ -56,9 +56,7 @@ async def grep(root: Path, engine: SearchEngine, arguments: dict[str, str | int]
 
 PATTERNS = st.sampled_from(["a", "^", "b$", "a|b", "[^a]", "^ab?$", ".", "é", r"\bb", "x"])
 GLOBS = st.sampled_from(["", "", "*.x", "!*.x", "a/**", "/a", "a/b", "!a", "{a,b}", "**/b*"])
-FEW = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
 @FEW

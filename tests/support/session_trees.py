@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 Raw = dict[str, Any]
 
-RANDOM_SESSIONS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+RANDOM_SESSIONS = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 """How often tests of random sessions run."""
 
 TEXTS = st.text(max_size=12) | st.sampled_from(

@@ -598,7 +598,7 @@ def test_a_grammar_call_that_was_cut_off_is_no_call() -> None:
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_text_arrives_whole_however_it_is_cut(pieces: list[str]) -> None:
     message = MessageBuilder(M)
     tool_calls = ToolCalls(message, {"run": 'odd "name"'})

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -215,7 +215,6 @@ def test_custom_input_that_changes_is_an_error(final: str) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT, max_size=6), TEXT, st.booleans(), TEXT)
 def test_custom_deltas_always_add_up_to_the_final_json(
     pieces: list[str], rest: str, told: bool, initial: str
