@@ -70,6 +70,9 @@ _ABSENT_OPTIONS = (
 )
 """What they ask for is not here; each is ignored with a warning."""
 
+_ABSENT_TOOLS = frozenset({"powershell"})
+"""Upstream's tools that are not here; one that is named is left out with a warning."""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -200,7 +203,7 @@ def _checked(told: Any) -> RpcOptions:
         resume=told.resume,
         session_dir=told.session_dir or os.environ.get("PI_CODING_AGENT_SESSION_DIR") or None,
         name=told.name,
-        tools=tools,
+        tools=_present(tools),
         exclude_tools=_names(told.exclude_tools) or (),
         no_tools="all" if told.no_tools else "builtin" if told.no_builtin_tools else None,
         context_files=not told.no_context_files,
@@ -217,6 +220,17 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _present(tools: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """`tools` without those of upstream that are not here; None for what changes nothing then."""
+    if tools is None:
+        return None
+    absent = [name for name in tools if name.lstrip("+-") in _ABSENT_TOOLS]
+    for name in absent:
+        warn(f"--tools: {name} is ignored: there is no such tool")
+    present = tuple(name for name in tools if name not in absent)
+    return present if present or not tools or tools[0][0] not in "+-" else None
 
 
 def _text_or_file(text: Any) -> Any:

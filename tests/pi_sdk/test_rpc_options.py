@@ -406,3 +406,19 @@ def test_what_only_upstream_has_is_ignored_with_a_warning(flag, capsys):
     assert parse_arguments([flag, "a", flag, "b", "--name", "N"]) == RpcOptions(name="N")
     warning = f"Warning: {flag} is ignored: there are no extensions, skills, prompts or themes\n"
     assert capsys.readouterr().err == warning * 2
+
+
+@pytest.mark.parametrize(
+    ("told", "tools"),
+    [
+        ("read,powershell", ("read",)),
+        ("-powershell,+grep", ("+grep",)),
+        ("-powershell", None),
+        ("powershell", ()),
+    ],
+)
+def test_a_tool_that_only_upstream_has_is_left_out_with_a_warning(capsys, told, tools):
+    assert parse_arguments(["--tools", told]).tools == tools
+    name = next(name for name in told.split(",") if "powershell" in name)
+    warning = f"Warning: --tools: {name} is ignored: there is no such tool\n"
+    assert capsys.readouterr().err == warning
