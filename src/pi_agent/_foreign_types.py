@@ -1,6 +1,6 @@
 """Types of tool functions that msgspec does not know: paths, and pydantic models.
 
-The functions are hooks of msgspec, which takes NotImplementedError for "not one of mine either".
+The functions are hooks of msgspec.
 pydantic is never imported here: a model can only be there if its user imported pydantic.
 """
 
@@ -18,7 +18,11 @@ __all__ = ("describe_foreign", "from_plain", "to_plain")
 
 
 def describe_foreign(kind: type) -> JsonObject:
-    """The JSON Schema of a foreign type. Raises NotImplementedError for an unknown one."""
+    """The JSON Schema of a foreign type.
+
+    Raises NotImplementedError for an unknown one, by which msgspec knows that it has to look for
+    the schema in the annotation, or to refuse the type.
+    """
     if _is_path(kind):
         return {"type": "string"}
     if _is_model(kind):
@@ -53,7 +57,7 @@ def _decode(kind: Any, value: Any) -> Any:
         return kind(value)
     if _is_model(kind):
         return kind.model_validate(value)
-    raise NotImplementedError
+    raise TypeError(f"Cannot read {kind.__qualname__} from JSON")  # msgspec adds where
 
 
 def _encode(value: Any) -> Any:

@@ -345,6 +345,18 @@ def test_a_timeout_must_be_positive(timeout: float) -> None:
 # --- arguments --------------------------------------------------------------------------------
 
 
+def test_a_type_of_which_only_the_schema_is_known_is_named() -> None:
+    class Unreadable: ...
+
+    def take(thing: Unreadable) -> str:
+        return f"{thing}"
+
+    schema = msgspec.Meta(extra_json_schema={"type": "object"})
+    take.__annotations__["thing"] = Annotated[Unreadable, schema]
+    with pytest.raises(ToolArgumentsError, match=r"thing: cannot read \S*Unreadable from JSON"):
+        asyncio.run(tool(take).execute({"thing": {}}, context()))
+
+
 def test_arguments_arrive_as_the_annotated_types() -> None:
     seen: dict[str, Any] = {}
 

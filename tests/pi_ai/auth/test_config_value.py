@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from pi_ai.auth.config_value import ConfigValue, clear_config_value_cache
 from pi_ai.auth.shell_command import run_shell_command
+from support.processes import alive
 
 
 @pytest.fixture(autouse=True)
@@ -91,17 +91,9 @@ def test_a_command_can_be_run_again_at_each_request(tmp_path: Path):
     assert asyncio.run(main()) == ["1", "2", "3"]
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 async def gone(pid: int) -> None:
     async with asyncio.timeout(5):
-        while is_alive(pid):
+        while alive(pid):
             await asyncio.sleep(0.01)
 
 
@@ -116,7 +108,6 @@ async def written(path: Path) -> int:
 BACKGROUND = "sleep 60 & echo $! > {path}; mv {path} {path}.done; "
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("rest", ["wait", "exit 0"], ids=["shell waits", "shell has exited"])
 def test_a_command_out_of_time_is_killed_with_all_it_started(tmp_path: Path, rest: str):
     pid_file = tmp_path / "pid.done"
@@ -131,7 +122,6 @@ def test_a_command_out_of_time_is_killed_with_all_it_started(tmp_path: Path, res
     asyncio.run(main())
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
 def test_a_command_that_nobody_waits_for_is_killed_with_all_it_started(tmp_path: Path):
     value = ConfigValue("!" + BACKGROUND.format(path=tmp_path / "pid") + "wait")
 

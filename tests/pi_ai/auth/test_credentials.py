@@ -170,7 +170,7 @@ def test_an_empty_key_option_skips_what_is_stored(monkeypatch: pytest.MonkeyPatc
 def test_tokens_are_sent_as_their_handler_says() -> None:
     models = models_with(stored={"own": TOKENS})
     assert sent(models) == "Bearer token"
-    [request] = models.transport.requests  # type: ignore[attr-defined]
+    [request] = models.transport.requests
     assert request.url == "https://own.test/v2/chat/completions"
     assert request.headers["X-Own"] == "1"
     auth = asyncio.run(models.credentials.get("own"))
@@ -210,7 +210,7 @@ def test_variables_that_are_stored_with_a_key_fill_in_the_address() -> None:
     model = replace(models.get_models()[0], base_url="https://own.test/{CLOUDFLARE_ACCOUNT_ID}")
     models.set_provider(PLAIN, [model])
     assert sent(models) == "Bearer k"
-    [request] = models.transport.requests  # type: ignore[attr-defined]
+    [request] = models.transport.requests
     assert request.url == "https://own.test/acc/chat/completions"
 
 

@@ -28,7 +28,7 @@ from pi_ai.auth.types import (
     SelectPrompt,
     TextPrompt,
 )
-from pi_ai.errors import AbortError
+from pi_ai.errors import AbortError, OAuthError
 
 __all__ = ("CANCELLED", "CallbackInteraction", "choose_method", "login_scope")
 
@@ -77,7 +77,7 @@ class CallbackInteraction:
     `on_prompt` asks for texts and secrets. `on_manual_code_input` asks for what the browser ended
     at; without it `on_prompt` does, and without both the login waits for the browser alone.
     `on_select` answers with an option's id; None cancels the login. A login that needs a function
-    which the host left out raises NotImplementedError, which names it.
+    which the host left out raises `OAuthError`, which names it.
     """
 
     on_auth: Callable[[AuthUrlEvent], object]
@@ -95,7 +95,7 @@ class CallbackInteraction:
                 self.on_auth(event)
             case DeviceCodeEvent():
                 if self.on_device_code is None:
-                    raise NotImplementedError("A device code login needs on_device_code")
+                    raise OAuthError("A device code login needs on_device_code")
                 self.on_device_code(event)
             case ProgressEvent(message=message) | InfoEvent(message=message):
                 if self.on_progress is not None:
@@ -106,7 +106,7 @@ class CallbackInteraction:
         match prompt:
             case SelectPrompt():
                 if self.on_select is None:
-                    raise NotImplementedError(
+                    raise OAuthError(
                         "This login asks for a method: give on_select, or LoginOptions(method=...)"
                     )
                 chosen = self.on_select(prompt)
@@ -120,7 +120,7 @@ class CallbackInteraction:
                 return await _never(prompt.signal)
             case _:
                 if self.on_prompt is None:
-                    raise NotImplementedError("This login asks for a text: give on_prompt")
+                    raise OAuthError("This login asks for a text: give on_prompt")
                 return await _answer(self.on_prompt(prompt))
 
 

@@ -22,7 +22,7 @@ from pi_ai.auth.types import (
     SelectPrompt,
     TextPrompt,
 )
-from pi_ai.errors import AbortError
+from pi_ai.errors import AbortError, OAuthError
 from pi_ai.testing.login_server import LoginServer
 
 CHOICE = SelectPrompt(message="Which?", options=[SelectOption("a", "A")])
@@ -74,12 +74,12 @@ def test_no_choice_cancels_the_login() -> None:
     ],
 )
 def test_a_callback_that_is_missing_is_named(prompt: Any, text: str) -> None:
-    with pytest.raises(NotImplementedError, match=text):
+    with pytest.raises(OAuthError, match=text):
         asyncio.run(CallbackInteraction(on_auth=print).prompt(prompt))
 
 
 def test_a_device_code_that_nobody_shows_is_an_error() -> None:
-    with pytest.raises(NotImplementedError, match="needs on_device_code"):
+    with pytest.raises(OAuthError, match="needs on_device_code"):
         CallbackInteraction(on_auth=print).notify(DeviceCodeEvent("AB", "https://x"))
 
 
